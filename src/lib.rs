@@ -1,0 +1,2 @@
+//! Reliable messages over QUIC.
+#![forbid(unsafe_code)]
