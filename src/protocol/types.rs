@@ -1,0 +1,353 @@
+//! The plain vocabulary of the core's contract: what goes in and what comes out of a
+//! [`Machine`](super::machine::Machine).
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::error::{CloseCode, CloseReason, Outcome};
+use crate::id::{MessageId, SessionId};
+use crate::protocol::journal::Batch;
+use crate::wire::{Frame, Health, PeerLimits, Secret};
+
+/// One connection, as the driver names it. Never reused within a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// A channel of one machine, both directions. Never reused within a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelKey(pub u32);
+
+/// Which side dials. Fixed for a session's life (rule S6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Mints the session, and dials again when a connection is lost.
+    Dialer,
+    /// Waits for the dialer.
+    Acceptor,
+}
+
+/// What a machine is made from.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Dialer or acceptor.
+    pub role: Role,
+    /// The session.
+    pub session: SessionId,
+    /// Its secret.
+    pub secret: Secret,
+    /// All the randomness the machine will ever use: its epochs and its jitter come from here.
+    pub seed: [u8; 32],
+    /// Heartbeat interval, before it is rounded to the table.
+    pub heartbeat: Duration,
+    /// How to dial again.
+    pub reconnect: crate::config::ReconnectPolicy,
+    /// How long to stay without a link.
+    pub session_expiry: Duration,
+    /// What the peer may make us keep.
+    pub limits: PeerLimits,
+    /// Emit [`Output::Journal`] and wait for `handle_journaled` before anything numbered leaves (rule R4).
+    pub journaled: bool,
+    /// The journal survives a restart of the process, so that `received` may free the peer (rule R3).
+    pub durable: bool,
+}
+
+/// A connection whose QUIC handshake is complete.
+#[derive(Clone, Debug)]
+pub struct LinkInfo {
+    /// TLS exporter of the connection, label `EXPORTER-bowline-attach`, no context.
+    pub exporter: [u8; 32],
+    /// What a session is bound to on the other side (rule S2); empty for an anonymous peer.
+    pub binding: Vec<u8>,
+    /// Application credentials to present (dialer), at most 4 KiB.
+    pub credentials: Bytes,
+}
+
+/// What the driver knows of a link's transport, told before `handle_timeout`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkSample {
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// ACK frames received so far: they move only if the peer got something (rule H2).
+    pub acks_received: u64,
+    /// UDP datagrams received so far.
+    pub datagrams_received: u64,
+}
+
+/// Why a link is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEnd {
+    /// The peer closed it with a code of this protocol.
+    Closed {
+        /// The code.
+        code: CloseCode,
+        /// The text beside it; for `Superseded` the winning counter in decimal digits.
+        reason: String,
+    },
+    /// The transport failed: reset, timed out, local error.
+    Lost(String),
+}
+
+/// What the machine wants done. Each call of `poll_output` gives one, and [`Output::Wait`] when nothing is left.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this on the link.
+    Transmit {
+        /// Where.
+        link: LinkId,
+        /// What.
+        frame: Frame,
+    },
+    /// Close the connection with this application code and reason; its `handle_link_down` may be left out.
+    CloseLink {
+        /// Which.
+        link: LinkId,
+        /// Application error code.
+        code: CloseCode,
+        /// UTF-8 reason; for `Superseded` the winning counter in decimal digits.
+        reason: String,
+    },
+    /// Make a connection; answer with `handle_link_up` or `handle_dial_failed`. At most one dial is wanted at a time.
+    Dial {
+        /// From 1 for the first after a loss.
+        attempt: u32,
+        /// When to give the attempt up.
+        timeout: Duration,
+    },
+    /// The dial under way is not wanted any more; no answer is expected, and one that comes is closed.
+    AbortDial,
+    /// Make these records durable, in order, then call `handle_journaled`.
+    Journal(Batch),
+    /// For the application.
+    Event(Event),
+    /// Something that a handle may be waiting for has changed.
+    Wake(Wake),
+    /// Nothing more to do until something comes in, or this time.
+    Wait(Option<Instant>),
+}
+
+/// What changed. Told at most once a batch and channel, not once a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// `recv` may have something, or its end.
+    Readable(ChannelKey),
+    /// `send` may have room, or an error.
+    Writable(ChannelKey),
+    /// The progress of messages has changed.
+    Resolved(ChannelKey),
+    /// A label was opened by the peer.
+    Incoming,
+    /// Data that was told to wait may be ready now; the session's state may have changed.
+    State,
+}
+
+/// Whether data of a channel may be fed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Feed it.
+    Ready,
+    /// The link is not attached yet, or the channel not announced: keep it, ask again after [`Wake::State`].
+    Wait,
+    /// The link will never be heard again: drop it.
+    Gone,
+}
+
+/// What happens to a session, for its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The first link is attached.
+    Connected,
+    /// The peer's address, as this side sees it, has changed.
+    PathChanged {
+        /// The new address.
+        remote: std::net::SocketAddr,
+    },
+    /// The peer has not answered as it should: probing.
+    Suspect,
+    /// A suspicion was wrong: the peer answered on the same link.
+    Recovered,
+    /// The service behind the peer takes its messages again, or does not (rule H8): connected all the same.
+    Service(Health),
+    /// No link: dialing again.
+    Reconnecting {
+        /// From 1.
+        attempt: u32,
+        /// How long until it starts.
+        after: Duration,
+    },
+    /// Attached again, and the peer still knew the session.
+    Resumed {
+        /// Messages sent again because the peer did not have them.
+        replayed: u64,
+    },
+    /// Attached again, but the peer had forgotten the session.
+    Reset {
+        /// Messages whose receipts ended in `Unknown`.
+        undelivered: u64,
+        /// Messages sent again, marked as redelivered.
+        redelivered: u64,
+    },
+    /// The acceptor has no word from the peer beyond its lease, or lost its link.
+    PeerOffline {
+        /// Messages that wait for it.
+        pending: u64,
+    },
+    /// The reconnect policy is exhausted; `reconnect()` goes on. Outbox and receipts are kept until the session expires.
+    GaveUp,
+    /// The subscriber was too slow and missed this many events.
+    Lagged {
+        /// How many.
+        missed: u64,
+    },
+    /// The session is over.
+    Closed(CloseReason),
+}
+
+/// A session's state, for handles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionState {
+    /// The first attach is not complete.
+    Connecting,
+    /// A link is attached.
+    Connected,
+    /// No link; the session goes on.
+    Detached,
+    /// Closing: flushing what was accepted.
+    Closing,
+    /// Over.
+    Closed(CloseReason),
+}
+
+/// How far a message has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Numbered, and in the outbox.
+    Accepted,
+    /// The peer's session holds it.
+    Received,
+    /// Over.
+    Resolved(Outcome),
+}
+
+/// A message handed over to the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The message's name for ever; epoch and channel are the sender's.
+    pub id: MessageId,
+    /// The bytes.
+    pub payload: Bytes,
+    /// The sender could not exclude that a former incarnation of this side handled it already.
+    pub redelivered: bool,
+    /// From 1: how often `recv_unacked` has handed it over.
+    pub attempt: u32,
+}
+
+/// Why the peer of a link was not believed, or what else the acceptor decided about a Hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Hand the link and the Hello to the machine of the session that it names.
+    Attach,
+    /// A new session; when it is accepted, these older ones end as superseded (single login).
+    Create {
+        /// Sessions of the same identity.
+        supersedes: Vec<SessionId>,
+    },
+    /// Send this, and read another Hello from the same link.
+    Retry(crate::wire::Retry),
+    /// Send this, and close the link.
+    Refuse(crate::wire::Refuse),
+}
+
+/// Counters and gauges of one channel. A snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelStats {
+    /// Messages accepted by `send`.
+    pub accepted: u64,
+    /// Messages ended as handled.
+    pub handled: u64,
+    /// Messages ended as rejected.
+    pub rejected: u64,
+    /// Messages ended as unknown.
+    pub unknown: u64,
+    /// Messages written to a link again after a reconnect.
+    pub replayed: u64,
+    /// Messages in the outbox now.
+    pub outbox_messages: usize,
+    /// Payload bytes in the outbox now.
+    pub outbox_bytes: usize,
+    /// Messages received for the first time.
+    pub received: u64,
+    /// Messages received again and dropped.
+    pub duplicates: u64,
+    /// Messages handed to the application, first time.
+    pub delivered: u64,
+    /// Messages received and not yet taken or acknowledged by the application.
+    pub inbox_messages: usize,
+    /// Payload bytes of those.
+    pub inbox_bytes: usize,
+}
+
+/// Counters and gauges of one session. A snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Links attached so far, the first included.
+    pub attaches: u64,
+    /// Attaches after which the peer still knew the session.
+    pub resumes: u64,
+    /// Attaches after which it did not.
+    pub resets: u64,
+    /// Frames of fenced links that were ignored.
+    pub fenced_frames: u64,
+    /// Beats sent.
+    pub beats_sent: u64,
+    /// Beats and answers received.
+    pub beats_received: u64,
+    /// Round-trip time of the attached link as QUIC estimates it; zero without one.
+    pub rtt: Duration,
+    /// Interval between beats in force.
+    pub heartbeat: Duration,
+    /// Channels open, either side.
+    pub channels: usize,
+    /// What is believed of the peer.
+    pub liveness: Liveness,
+}
+
+/// What is believed of path, peer process and peer service, kept apart (rule H8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Liveness {
+    /// The attached link.
+    pub path: PathLiveness,
+    /// The peer's process.
+    pub process: ProcessLiveness,
+    /// The application behind it, as last told or inferred; means nothing while the process is silent.
+    pub service: Health,
+}
+
+/// See [`Liveness::path`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathLiveness {
+    /// No link is attached.
+    #[default]
+    Down,
+    /// Answers come.
+    Alive,
+    /// Probes are unanswered.
+    Suspect,
+}
+
+/// See [`Liveness::process`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProcessLiveness {
+    /// Nothing is known yet, or the evidence is on a suspect path only.
+    #[default]
+    Unknown,
+    /// It answered on some path.
+    Alive,
+    /// Nothing answers on any path: neither the old link nor a new dial.
+    Unreachable,
+}
