@@ -34,6 +34,7 @@ const COMPOSERS: &[&str] = &["machine", "tests"];
 /// The exceptions to "the parts are blind to each other": plain vocabulary with no decisions in it.
 const VOCABULARY: &[(&str, &str)] = &[
     ("types", "the words in which the parts and the machine describe time, links and outputs"),
+    ("journal", "the records that a store keeps, and what it gives back"),
     ("ranges", "sets of sequences, which acks, dedup, inbox and outbox all speak of"),
 ];
 
