@@ -23,6 +23,11 @@ pub enum Admission {
 }
 
 impl Dedup {
+    /// With these having arrived in an earlier process.
+    pub fn restore(seen: RangeSet) -> Self {
+        Self { seen }
+    }
+
     /// Judges `sequence` and remembers it if it is new. `resolved_below` is the lowest sequence whose end the
     /// receiver does not know; the sender may go `window` messages above it.
     pub fn admit(&mut self, sequence: Sequence, resolved_below: Sequence, window: u64) -> Admission {

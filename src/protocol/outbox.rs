@@ -8,7 +8,7 @@
 //!
 //! The *floor* is the lowest unresolved sequence; everything below has its outcome. The *cursor* is what the attached
 //! link gets next; a new link rewinds it to the floor, and what the peer says it has received is then passed
-//! over. The peer's window counts from the floor to the cursor. An entry is freed when it is resolved (rule R3): at `handled`, or with the
+//! over. The peer's window counts from what it has acknowledged as resolved, which may lag behind the floor. An entry is freed when it is resolved (rule R3): at `handled`, or with the
 //! payload alone at `received` when the peer's store is durable.
 
 use std::collections::VecDeque;
@@ -32,6 +32,8 @@ pub struct Outbox {
     outcomes: Outcomes,
     /// Below this, every entry is marked received.
     received_below: Sequence,
+    /// Unresolved messages that the peer's session holds.
+    at_peer: usize,
     /// Unresolved messages, and their bytes.
     messages: usize,
     bytes: usize,
@@ -39,6 +41,8 @@ pub struct Outbox {
     window_used: u64,
     max_messages: usize,
     max_bytes: usize,
+    /// Everything below is resolved as far as the peer has told: its window starts here.
+    acknowledged: Sequence,
     /// One past the last sequence ever written to a link.
     written_below: Sequence,
     /// One past the highest sequence that was resolved otherwise than handled.
@@ -97,11 +101,13 @@ impl Outbox {
             entries: VecDeque::new(),
             outcomes: Outcomes::new(MAX_OUTCOMES),
             received_below: 0,
+            at_peer: 0,
             messages: 0,
             bytes: 0,
             window_used: 0,
             max_messages,
             max_bytes,
+            acknowledged: 0,
             written_below: 0,
             exception_below: 0,
         }
@@ -115,6 +121,7 @@ impl Outbox {
         outbox.floor = open.peek().map_or(next, |&(first, _)| first);
         outbox.cursor = outbox.floor;
         outbox.received_below = outbox.floor;
+        outbox.acknowledged = outbox.floor;
         for (sequence, payload) in open {
             while outbox.next() < sequence {
                 outbox.entries.push_back(Entry::resolved());
@@ -168,9 +175,20 @@ impl Outbox {
         self.written_below > 0
     }
 
-    /// The floor has passed messages below this that the peer must be told about, because they were not handled.
-    pub fn exception_below(&self) -> Sequence {
-        self.exception_below
+    /// Whether the peer, last told `told`, is to be told the floor: it has passed messages that the peer does not know
+    /// to be resolved, or keeps verdicts of.
+    pub fn owes_floor(&self, told: Sequence) -> bool {
+        self.floor > told && self.exception_below > told
+    }
+
+    /// Every message below is held by the peer's session, or resolved.
+    pub fn received_below(&self) -> Sequence {
+        self.received_below.max(self.floor)
+    }
+
+    /// Whether the peer's session holds messages that its application has not resolved.
+    pub fn has_received(&self) -> bool {
+        self.at_peer > 0
     }
 
     /// A new link: everything the peer does not have is to be written again.
@@ -197,7 +215,7 @@ impl Outbox {
                 continue;
             }
             let used = self.window_used.saturating_add(u64::from(entry.size));
-            if sequence - self.floor >= window.messages || used > window.bytes || entry.batch > durable {
+            if sequence - self.acknowledged >= window.messages || used > window.bytes || entry.batch > durable {
                 return None;
             }
             self.window_used = used;
@@ -220,7 +238,7 @@ impl Outbox {
         let passed = (self.cursor - self.floor) as usize;
         self.entries.range(passed.min(self.entries.len())..).find(|entry| entry.state != State::Resolved).is_some_and(
             |entry| {
-                self.cursor - self.floor < window.messages
+                self.cursor - self.acknowledged < window.messages
                     && self.window_used.saturating_add(u64::from(entry.size)) <= window.bytes
                     && entry.batch <= durable
             },
@@ -235,6 +253,7 @@ impl Outbox {
             let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
             if entry.state == State::Open {
                 entry.state = State::Received;
+                self.at_peer += 1;
                 if durable {
                     self.bytes -= entry.payload.len();
                     entry.payload = Bytes::new();
@@ -246,6 +265,11 @@ impl Outbox {
         }
     }
 
+    /// The peer knows that everything below `below` is resolved.
+    pub fn on_acknowledged(&mut self, below: Sequence) {
+        self.acknowledged = self.acknowledged.max(below.min(self.floor));
+    }
+
     /// Ends `start..end`, as far as still unresolved, with `outcome`. Returns how many that were.
     pub fn resolve(&mut self, start: Sequence, end: Sequence, outcome: &Outcome) -> u64 {
         let end = end.min(self.next());
@@ -255,6 +279,7 @@ impl Outbox {
             if entry.state == State::Resolved {
                 continue;
             }
+            self.at_peer -= usize::from(entry.state == State::Received);
             entry.state = State::Resolved;
             self.messages -= 1;
             self.bytes -= entry.payload.len();
@@ -307,6 +332,7 @@ impl Outbox {
                         count.unknown += self.resolve(sequence, sequence + 1, &Outcome::Unknown);
                     }
                     State::Open | State::Received => {
+                        self.at_peer -= usize::from(entry.state == State::Received);
                         entry.state = State::Open;
                         entry.redelivered = true;
                         count.redelivered += 1;
@@ -317,6 +343,7 @@ impl Outbox {
             count.unknown = self.resolve(self.floor, self.written_below, &Outcome::Unknown);
         }
         self.received_below = self.floor;
+        self.acknowledged = self.floor;
         self.rewind();
         count
     }

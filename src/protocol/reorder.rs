@@ -13,7 +13,8 @@ use crate::id::Sequence;
 pub struct Reorder<T> {
     /// The lowest sequence that is not ready yet.
     next: Sequence,
-    early: BTreeMap<Sequence, T>,
+    /// `None` for a sequence that is done already, and only stands in the row.
+    early: BTreeMap<Sequence, Option<T>>,
     ready: VecDeque<(Sequence, T)>,
 }
 
@@ -31,7 +32,15 @@ impl<T> Reorder<T> {
             self.next += 1;
             self.advance();
         } else {
-            self.early.insert(sequence, item);
+            self.early.insert(sequence, Some(item));
+        }
+    }
+
+    /// `sequence` is done already: the row goes on over it.
+    pub fn pass(&mut self, sequence: Sequence) {
+        if sequence >= self.next {
+            self.early.insert(sequence, None);
+            self.advance();
         }
     }
 
@@ -41,7 +50,7 @@ impl<T> Reorder<T> {
             match self.early.first_entry() {
                 Some(entry) if *entry.key() < floor => {
                     let (sequence, item) = entry.remove_entry();
-                    self.ready.push_back((sequence, item));
+                    self.ready.extend(item.map(|item| (sequence, item)));
                     self.next = sequence + 1;
                 }
                 _ => self.next = floor,
@@ -55,7 +64,8 @@ impl<T> Reorder<T> {
             if *entry.key() != self.next {
                 break;
             }
-            self.ready.push_back(entry.remove_entry());
+            let (sequence, item) = entry.remove_entry();
+            self.ready.extend(item.map(|item| (sequence, item)));
             self.next += 1;
         }
     }
@@ -70,20 +80,11 @@ impl<T> Reorder<T> {
         !self.ready.is_empty()
     }
 
-    /// Everything below this has become ready or was given up.
-    pub fn next(&self) -> Sequence {
-        self.next
-    }
-
-    /// Items that are ready.
-    pub fn ready_len(&self) -> usize {
-        self.ready.len()
-    }
-
-    /// Removes everything, in order, early items too.
+    /// Removes every item, in order, early ones too.
     pub fn drain(&mut self) -> impl Iterator<Item = (Sequence, T)> + use<T> {
         let ready = std::mem::take(&mut self.ready);
-        ready.into_iter().chain(std::mem::take(&mut self.early))
+        let early = std::mem::take(&mut self.early);
+        ready.into_iter().chain(early.into_iter().filter_map(|(sequence, item)| Some((sequence, item?))))
     }
 }
 
@@ -119,6 +120,17 @@ mod tests {
         reorder.insert(5, ());
         assert_eq!(popped(&mut reorder), [5, 6]);
         reorder.raise_floor(2);
-        assert_eq!(reorder.next(), 7);
+        reorder.insert(7, ());
+        assert_eq!(popped(&mut reorder), [7], "a floor never falls");
+    }
+
+    #[test]
+    fn what_is_done_already_is_passed_over() {
+        let mut reorder = Reorder::default();
+        reorder.pass(1);
+        reorder.insert(2, ());
+        assert_eq!(popped(&mut reorder), []);
+        reorder.insert(0, ());
+        assert_eq!(popped(&mut reorder), [0, 2]);
     }
 }
