@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 use super::ranges::RangeSet;
 use crate::id::Sequence;
 
-/// Most ranges of one kind in one [`Report`], so that a control message stays within its limit.
-const MAX_RANGES: usize = 256;
+/// Most ranges of one kind in one [`Report`], so that it travels in one piece.
+const MAX_RANGES: usize = 100;
 /// Most verdicts in one [`Report`].
-const MAX_VERDICTS: usize = 64;
+const MAX_VERDICTS: usize = 8;
 
 /// What the sender of one channel has been, and is to be, told.
 #[derive(Debug, Default)]

@@ -37,9 +37,14 @@ pub struct Heart {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Resting { due: Instant },
+    Resting {
+        due: Instant,
+    },
     /// `unanswered` beats were sent; the last one's answer is overdue at `overdue`.
-    Waiting { unanswered: u32, overdue: Instant },
+    Waiting {
+        unanswered: u32,
+        overdue: Instant,
+    },
     Dead,
 }
 

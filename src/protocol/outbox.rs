@@ -135,6 +135,11 @@ impl Outbox {
         outbox
     }
 
+    /// An empty outbox with the same limits.
+    pub fn renewed(&self) -> Self {
+        Self::new(self.max_messages, self.max_bytes)
+    }
+
     /// Sets the limits, for instance of a restored outbox.
     pub fn set_limits(&mut self, max_messages: usize, max_bytes: usize) {
         (self.max_messages, self.max_bytes) = (max_messages, max_bytes);
@@ -215,7 +220,8 @@ impl Outbox {
                 continue;
             }
             let used = self.window_used.saturating_add(u64::from(entry.size));
-            if sequence - self.acknowledged >= window.messages || used > window.bytes || entry.batch > durable {
+            if sequence - self.acknowledged >= window.messages || used > window.bytes || entry.batch > durable
+            {
                 return None;
             }
             self.window_used = used;
@@ -236,13 +242,14 @@ impl Outbox {
     /// Whether `next_outgoing` would give something.
     pub fn has_outgoing(&self, window: Window, durable: u64) -> bool {
         let passed = (self.cursor - self.floor) as usize;
-        self.entries.range(passed.min(self.entries.len())..).find(|entry| entry.state != State::Resolved).is_some_and(
-            |entry| {
+        self.entries
+            .range(passed.min(self.entries.len())..)
+            .find(|entry| entry.state != State::Resolved)
+            .is_some_and(|entry| {
                 self.cursor - self.acknowledged < window.messages
                     && self.window_used.saturating_add(u64::from(entry.size)) <= window.bytes
                     && entry.batch <= durable
-            },
-        )
+            })
     }
 
     /// The peer's session holds `start..end`. With a durable peer the payloads are freed (rule R3).

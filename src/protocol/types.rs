@@ -333,6 +333,8 @@ pub struct SessionStats {
     pub heartbeat: Duration,
     /// Channels open, either side.
     pub channels: usize,
+    /// Accepted messages without an outcome.
+    pub unresolved: u64,
     /// What is believed of the peer.
     pub liveness: Liveness,
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::transfer::window_of;
 use super::{Machine, Wake};
 use crate::config::{ChannelConfig, Delivery};
-use crate::error::{CloseCode, CloseReason, OpenError, Outcome, SendError, Side};
+use crate::error::{CloseReason, OpenError, Outcome, SendError, Side};
 use crate::id::{Epoch, MessageId, Sequence, SessionId};
 use crate::protocol::handover::Released;
 use crate::protocol::journal::Record;
@@ -50,16 +50,21 @@ impl Machine {
         config: ChannelConfig,
         now: Instant,
     ) -> Result<ChannelKey, OpenError> {
-        if label.len() > MAX_LABEL || label.is_empty() {
-            return Err(OpenError::LabelLength { size: label.len(), limit: MAX_LABEL });
+        if label.is_empty() {
+            return Err(OpenError::LabelEmpty);
+        }
+        if label.len() > MAX_LABEL {
+            return Err(OpenError::LabelTooLong { size: label.len(), limit: MAX_LABEL });
         }
         config.validate(self.limits.max_message_size as usize)?;
         if let Some(reason) = self.ended() {
             return Err(OpenError::Closed(reason));
         }
         let known = self.channels.find(label);
-        let limit = self.limits.max_channels.min(self.peer.limits.map_or(u32::MAX, |l| l.max_channels)) as usize;
-        let restored = known.and_then(|key| self.channels.get(key)).is_some_and(|channel| channel.local.is_some());
+        let limit =
+            self.limits.max_channels.min(self.peer.limits.map_or(u32::MAX, |l| l.max_channels)) as usize;
+        let restored =
+            known.and_then(|key| self.channels.get(key)).is_some_and(|channel| channel.local.is_some());
         if !restored && self.channels.local_len() >= limit {
             return Err(OpenError::TooMany { open: self.channels.local_len(), limit });
         }
@@ -112,7 +117,9 @@ impl Machine {
 
     /// No more sends on this channel; what was accepted is still delivered, then the peer's inbox ends.
     pub fn finish(&mut self, key: ChannelKey) {
-        let Some(local) = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut()) else { return };
+        let Some(local) = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut()) else {
+            return;
+        };
         if !std::mem::replace(&mut local.finished, true) {
             let channel = local.id;
             self.channels.tell_sending.insert(channel);
@@ -297,12 +304,13 @@ impl Machine {
 
     /// The session's state.
     pub fn state(&self) -> SessionState {
-        match (&self.closed, &self.closing, &self.attached) {
+        let attached = self.attached.is_some() && self.detached_since.is_none();
+        match (&self.closed, &self.closing, attached) {
             (Some(reason), _, _) => SessionState::Closed(reason.clone()),
             (None, Some(_), _) => SessionState::Closing,
             (None, None, _) if !self.confirmed => SessionState::Connecting,
-            (None, None, Some(_)) => SessionState::Connected,
-            (None, None, None) => SessionState::Detached,
+            (None, None, true) => SessionState::Connected,
+            (None, None, false) => SessionState::Detached,
         }
     }
 
@@ -328,7 +336,8 @@ impl Machine {
 
     /// Accepted messages without an outcome.
     pub fn unresolved(&self) -> u64 {
-        let held = |channel: &super::channels::Channel| channel.local.as_ref().map_or(0, |l| l.outbox.held().0);
+        let held =
+            |channel: &super::channels::Channel| channel.local.as_ref().map_or(0, |l| l.outbox.held().0);
         self.channels.iter().map(|(_, channel)| held(channel) as u64).sum()
     }
 

@@ -266,13 +266,7 @@ impl Machine {
         self.check_drained(now);
     }
 
-    fn set_attached(
-        &mut self,
-        link: LinkId,
-        welcome: Option<Welcome>,
-        resuming: Option<u64>,
-        now: Instant,
-    ) {
+    fn set_attached(&mut self, link: LinkId, welcome: Option<Welcome>, resuming: Option<u64>, now: Instant) {
         let dialer = self.role == Role::Dialer;
         let heart = dialer.then(|| Heart::new(interval(self.interval), now));
         // Until a beat says more, the longest promise is assumed.
@@ -415,7 +409,10 @@ impl Machine {
         self.attached = None;
         self.lease = None;
         self.ack_due = None;
-        self.detached_since = Some(now);
+        self.detached_since.get_or_insert(now);
+        if let Some(closing) = self.closing.as_mut() {
+            closing.untell();
+        }
         self.wakes.insert(Wake::State);
         if self.role == Role::Acceptor && self.closed.is_none() {
             let pending = self.unresolved();

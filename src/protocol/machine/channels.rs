@@ -104,6 +104,15 @@ impl Local {
         }
     }
 
+    /// This side begins a new epoch: numbers start anew, and of what was sent nothing is known. Returns of how many messages.
+    pub(super) fn restart(&mut self) -> u64 {
+        let unknown = self.outbox.held().0 as u64;
+        self.outbox = self.outbox.renewed();
+        (self.window, self.synced, self.told_floor) = (Window::INITIAL, false, 0);
+        (self.peer_ended, self.refused, self.watch) = (false, None, StallWatch::default());
+        unknown
+    }
+
     /// Nothing more will ever be sent, and the peer knows it has it all.
     fn is_over(&self) -> bool {
         self.finished && self.peer_ended && self.outbox.held().0 == 0
@@ -125,11 +134,13 @@ impl Channel {
     /// Whether the peer's mode is not the one this side expects; what is wrong, if so.
     pub(super) fn mismatch(&self) -> Option<(Delivery, String)> {
         let found = self.remote.as_ref()?.delivery;
-        match (self.config.as_ref()?.expect, found) {
-            (None, _) => None,
-            (Some(expected), Ok(found)) if found == expected => None,
-            (Some(expected), Ok(found)) => Some((expected, found.to_string())),
-            (Some(expected), Err(number)) => Some((expected, format!("unknown mode {number}"))),
+        let config = self.config.as_ref()?;
+        match (config.expect, found) {
+            (expected, Err(number)) => {
+                Some((expected.unwrap_or(config.delivery), format!("unknown mode {number}")))
+            }
+            (Some(expected), Ok(found)) if found != expected => Some((expected, found.to_string())),
+            (_, Ok(_)) => None,
         }
     }
 

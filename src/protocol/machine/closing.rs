@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::Machine;
 use crate::error::{CloseCode, CloseReason, Outcome, Side};
-use crate::protocol::types::{Event, LinkId, Wake};
+use crate::protocol::journal::Record;
+use crate::protocol::types::{Event, LinkEnd, LinkId, Output, Role, Wake};
 use crate::wire::{Close, Control, MAX_REASON};
 
 /// How long a told end may stay unanswered.
@@ -25,19 +26,30 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) struct Closing {
     pub(super) code: CloseCode,
     reason: String,
-    /// When this stage ends.
-    pub(super) deadline: Instant,
-    stage: Stage,
+    /// When the drain is over.
+    drained: Instant,
+    telling: Option<Telling>,
 }
 
+/// The Close was written, and is not answered yet.
 #[derive(Debug)]
-enum Stage {
-    Draining,
-    Telling {
-        link: LinkId,
-        /// Every message had its outcome when the end was told.
-        complete: bool,
-    },
+struct Telling {
+    link: LinkId,
+    /// Every message had its outcome by then.
+    complete: bool,
+    until: Instant,
+}
+
+impl Closing {
+    /// When this stage ends.
+    pub(super) fn deadline(&self) -> Instant {
+        self.telling.as_ref().map_or(self.drained, |telling| telling.until)
+    }
+
+    /// The link on which the end was being told is gone: it is told again on the next one, if the drain allows.
+    pub(super) fn untell(&mut self) {
+        self.telling = None;
+    }
 }
 
 impl Machine {
@@ -49,15 +61,13 @@ impl Machine {
         }
         let deadline = now + drain;
         match self.closing.as_mut() {
-            Some(closing) if matches!(closing.stage, Stage::Draining) => {
-                closing.deadline = closing.deadline.min(deadline);
-            }
-            Some(_) => {}
+            Some(closing) => closing.drained = closing.drained.min(deadline),
             None => {
-                let reason =
-                    reason.get(..super::transfer::floor_char_boundary(reason, MAX_REASON)).unwrap_or_default();
-                let (reason, stage) = (reason.to_owned(), Stage::Draining);
-                self.closing = Some(Closing { code, reason, deadline, stage });
+                let reason = reason
+                    .get(..super::transfer::floor_char_boundary(reason, MAX_REASON))
+                    .unwrap_or_default();
+                let reason = reason.to_owned();
+                self.closing = Some(Closing { code, reason, drained: deadline, telling: None });
                 self.wakes.insert(Wake::State);
                 self.wake_senders();
             }
@@ -68,11 +78,10 @@ impl Machine {
 
     /// Whether the drain has come to its end: everything is resolved, or can no longer be.
     pub(super) fn check_drained(&mut self, now: Instant) {
-        let draining = self.closing.as_ref().is_some_and(|closing| matches!(closing.stage, Stage::Draining));
-        if !draining {
+        if self.closing.as_ref().is_none_or(|closing| closing.telling.is_some()) {
             return;
         }
-        if self.unresolved() == 0 && self.attached.is_some() {
+        if self.unresolved() == 0 && self.may_speak() {
             self.tell_end(now);
         } else if self.redial.gave_up {
             self.end_untold(now);
@@ -80,26 +89,27 @@ impl Machine {
     }
 
     pub(super) fn closing_timeout(&mut self, now: Instant) {
-        let Some(closing) = self.closing.as_ref().filter(|closing| now >= closing.deadline) else { return };
-        match closing.stage {
-            Stage::Draining if self.attached.is_some() => self.tell_end(now),
-            Stage::Draining => self.end_untold(now),
-            Stage::Telling { link, .. } => {
-                let (code, reason) = (closing.code, closing.reason.clone());
-                self.close_link(link, code, &reason);
-                self.end_untold(now);
-            }
+        let Some(closing) = self.closing.as_ref().filter(|closing| now >= closing.deadline()) else { return };
+        match &closing.telling {
+            None if self.may_speak() => self.tell_end(now),
+            _ => self.end_untold(now),
         }
+    }
+
+    /// Whether the attached link is open to anything else than its Welcome.
+    fn may_speak(&self) -> bool {
+        let durable = self.journal.durable();
+        self.attached.as_ref().is_some_and(|attached| attached.welcome.is_none() && attached.hold <= durable)
     }
 
     fn tell_end(&mut self, now: Instant) {
         let complete = self.unresolved() == 0;
         let (Some(attached), Some(closing)) = (self.attached.as_ref(), self.closing.as_mut()) else { return };
         let link = attached.link;
-        closing.stage = Stage::Telling { link, complete };
-        closing.deadline = now + TELL;
+        closing.telling = Some(Telling { link, complete, until: now + TELL });
         let close = Close { code: closing.code.value(), reason: closing.reason.clone() };
         // Acknowledgements go first: the peer's receipts are to end truthfully.
+        self.ack_due = None;
         while let Some(control) = self.next_receiving(now) {
             self.transmit(link, control);
         }
@@ -110,13 +120,6 @@ impl Machine {
         let Some(closing) = self.closing.as_ref() else { return };
         let (code, reason) = (closing.code, closing.reason.clone());
         self.end(CloseReason { code, side: Side::Local, clean: false, retry: true, reason }, now);
-    }
-
-    /// The link on which the end was being told is gone: it is told again on the next one.
-    pub(super) fn untell(&mut self) {
-        if let Some(closing) = self.closing.as_mut() {
-            closing.stage = Stage::Draining;
-        }
     }
 
     pub(super) fn handle_close(&mut self, link: LinkId, close: Close, now: Instant) {
@@ -130,11 +133,11 @@ impl Machine {
     }
 
     pub(super) fn handle_close_ack(&mut self, link: LinkId, now: Instant) {
-        let closing = self.closing.as_ref();
-        let Some(Closing { code, reason, stage: Stage::Telling { complete, .. }, .. }) = closing else {
+        let told = self.closing.as_ref().and_then(|closing| Some((closing, closing.telling.as_ref()?)));
+        let Some((closing, telling)) = told.filter(|(_, telling)| telling.link == link) else {
             return self.violation(link, "a CloseAck without a Close (rule T4)", now);
         };
-        let (code, reason, clean) = (*code, reason.clone(), *complete);
+        let (code, reason, clean) = (closing.code, closing.reason.clone(), telling.complete);
         self.close_link(link, code, &reason);
         self.attached = None;
         self.end(CloseReason { code, side: Side::Local, clean, retry: true, reason }, now);
@@ -164,8 +167,7 @@ impl Machine {
     /// The link is given up; a new one repairs what was lost with it.
     pub(super) fn drop_link(&mut self, link: LinkId, why: &str, now: Instant) {
         self.close_link(link, CloseCode::Reattach, why);
-        let end = crate::protocol::types::LinkEnd::Lost(why.to_owned());
-        self.handle_link_down(link, end, now);
+        self.handle_link_down(link, LinkEnd::Lost(why.to_owned()), now);
     }
 
     /// The session is over: every receipt gets its outcome, every link is let go.
@@ -179,7 +181,7 @@ impl Machine {
             self.close_link(link, reason.code, &reason.reason);
         }
         if self.redial.dialing.take().is_some() {
-            self.out.push_back(crate::protocol::types::Output::AbortDial);
+            self.out.push_back(Output::AbortDial);
         }
         (self.redial.planned, self.lease, self.ack_due, self.closing) = (None, None, None, None);
         self.detached_since = None;
@@ -200,10 +202,8 @@ impl Machine {
 
     /// A store that lost its tail: numbers were given that are not remembered. A new epoch begins (rule S3).
     pub(super) fn lose_state(&mut self, link: LinkId, now: Instant) {
-        use crate::protocol::journal::Record;
         self.epoch = self.random.epoch();
-        let (dialer, secret, epoch) =
-            (self.role == crate::protocol::types::Role::Dialer, self.secret.clone(), self.epoch);
+        let (dialer, secret, epoch) = (self.role == Role::Dialer, self.secret.clone(), self.epoch);
         self.journal.record(|| Record::Epoch { dialer, secret, epoch });
         let (mut undelivered, mut keys) = (0, Vec::new());
         for (key, channel) in self.channels.iter_mut() {
@@ -212,9 +212,10 @@ impl Machine {
                 let count = local.restart();
                 channel.stats.unknown += count;
                 undelivered += count;
+                let (channel, label, delivery) = (local.id, channel.label.clone(), local.delivery);
+                self.journal.record(|| Record::Opened { channel, label, delivery });
             }
         }
-        self.record_channels();
         keys.into_iter().for_each(|key| self.wake_channel(key));
         self.emit(Event::Reset { undelivered, redelivered: 0 });
         self.drop_link(link, "this side's store lost its tail", now);

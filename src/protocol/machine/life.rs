@@ -52,7 +52,7 @@ impl Machine {
         });
         [
             linger,
-            self.closing.as_ref().map(|closing| closing.deadline),
+            self.closing.as_ref().map(|closing| closing.deadline()),
             self.joining.as_ref().map(|joining| joining.deadline),
             self.redial.planned.map(|(at, _)| at),
             self.lease.as_ref().and_then(|lease| lease.deadline()),
@@ -129,6 +129,10 @@ impl Machine {
             }
             None => {
                 self.redial.gave_up = true;
+                if let Some(attached) = self.attached.take() {
+                    self.close_link(attached.link, CloseCode::Reattach, "given up");
+                    self.detach(now);
+                }
                 self.emit(Event::GaveUp);
                 self.check_drained(now);
             }
@@ -159,7 +163,8 @@ impl Machine {
     /// attempt is under way.
     pub fn reconnect(&mut self, now: Instant) {
         let busy = self.redial.dialing.is_some() || self.joining.is_some();
-        if self.role == Role::Acceptor || self.closed.is_some() || busy || self.path() == PathLiveness::Alive {
+        if self.role == Role::Acceptor || self.closed.is_some() || busy || self.path() == PathLiveness::Alive
+        {
             return;
         }
         self.redial.gave_up = false;
@@ -173,6 +178,7 @@ impl Machine {
     fn recovered(&mut self) {
         self.emit(Event::Recovered);
         self.process = ProcessLiveness::Alive;
+        self.detached_since = None;
         self.redial.planned = None;
         self.redial.backoff.reset();
         if self.redial.dialing.take().is_some() {
@@ -237,7 +243,10 @@ impl Machine {
                 self.send_beat(link, BeatKind::Beat, parity);
             }
             // The old link stays, and may still come back to life, until a new one is welcomed (rule S5).
-            Pulse::Dead => self.plan_redial(now),
+            Pulse::Dead => {
+                self.detached_since = Some(now);
+                self.plan_redial(now);
+            }
         }
     }
 

@@ -13,7 +13,8 @@ use crate::id::{ChannelId, MessageId};
 use crate::protocol::journal::Record;
 use crate::protocol::types::{ChannelKey, LinkId, Readiness, Wake, Window};
 use crate::wire::{
-    BeatKind, Control, Data, Frame, Heartbeat, MAX_REASON, Receiving, ReceivingLane, Sending, SendingLane, Verdict,
+    BeatKind, Control, Data, Frame, Heartbeat, MAX_REASON, Receiving, ReceivingLane, Sending, SendingLane,
+    Verdict,
 };
 
 /// How long the news that a message arrived may wait for the news that it was handled, to travel together. QUIC
@@ -62,6 +63,7 @@ impl Machine {
         let attached = self.attached.as_mut().filter(|attached| attached.hold <= durable)?;
         let link = attached.link;
         if let Some(welcome) = attached.welcome.take() {
+            self.check_drained(now);
             return Some((link, Frame::Control(Control::Welcome(welcome))));
         }
         if let Some(control) = self.next_sending().or_else(|| self.next_receiving(now)) {
@@ -103,7 +105,7 @@ impl Machine {
         (!lanes.is_empty()).then(|| Control::Sending(Sending { epoch: self.epoch, lanes }))
     }
 
-    fn next_receiving(&mut self, now: Instant) -> Option<Control> {
+    pub(super) fn next_receiving(&mut self, now: Instant) -> Option<Control> {
         let epoch = self.peer.epoch?;
         if self.ack_due.is_some_and(|due| now < due) {
             return None;
@@ -160,16 +162,17 @@ impl Machine {
             attached.room -= cost;
             channel.stats.replayed += u64::from(outgoing.again);
             local.turn += cost;
-            if local.turn >= TURN {
+            let turn_over = local.turn >= TURN;
+            if turn_over {
                 local.turn = 0;
+            }
+            let (sequence, redelivered, payload) =
+                (outgoing.sequence, outgoing.redelivered, outgoing.payload);
+            let data = Data { channel: local.id, sequence, redelivered, payload };
+            if turn_over {
                 self.channels.ready.rotate_left(1);
             }
-            return Some(Data {
-                channel: local.id,
-                sequence: outgoing.sequence,
-                redelivered: outgoing.redelivered,
-                payload: outgoing.payload,
-            });
+            return Some(data);
         }
     }
 
@@ -268,8 +271,6 @@ impl Machine {
         let Some(channel) = self.channels.get_mut(key) else { return Ok(key) };
         if let Some((expected, found)) = channel.mismatch() {
             channel.inbox.refused = Some(format!("{found} where {expected} is expected"));
-        } else if let (Err(number), Some(_)) = (lane.delivery, &channel.config) {
-            channel.inbox.refused = Some(format!("unknown delivery mode {number}"));
         }
         match &channel.config {
             Some(config) => channel.inbox.grant(window_of(config)),
@@ -365,8 +366,9 @@ impl Machine {
         channel.stats.rejected += rejected;
         local.peer_ended |= lane.ended;
         let progress = handled + rejected > 0 || local.outbox.received_below() > before;
+        let mut stall_over = false;
         if handled + rejected > 0 {
-            local.watch.progress(local.outbox.has_received(), now);
+            stall_over = local.watch.progress(local.outbox.has_received(), now);
         } else if local.outbox.has_received() {
             local.watch.filled(now);
         }
@@ -377,13 +379,16 @@ impl Machine {
         }
         let (id, end, tell) = (local.id, local.outbox.floor(), local.outbox.owes_floor(local.told_floor));
         self.settle_sent(key, id, floor, end, tell);
+        if stall_over {
+            self.stall_over();
+        }
         if progress {
             self.evidence(now);
         }
     }
 
     /// The outbox of a channel has changed: remember, tell, and go on writing.
-    fn settle_sent(&mut self, key: ChannelKey, id: ChannelId, floor: u64, end: u64, tell: bool) {
+    pub(super) fn settle_sent(&mut self, key: ChannelKey, id: ChannelId, floor: u64, end: u64, tell: bool) {
         if end > floor {
             self.journal.record(|| Record::Resolved { channel: id, start: floor, end });
         }
