@@ -16,9 +16,9 @@ pub const MAX_VERDICTS: usize = 1024;
 
 /// Writes a frame, ready for the stream.
 ///
-/// What is too long for one frame, or for a peer that still waits for a Hello, is written as several that together
-/// say the same: `Sending` and `Receiving` are state, and may be split (rule W8). Reasons are cut to
-/// [`MAX_REASON`](super::MAX_REASON) bytes. Labels and credentials are the caller's to limit.
+/// What is too long for one frame is written as several that together say the same: `Sending` and `Receiving` are
+/// state, and may be split (rule W8). Reasons are cut to [`MAX_REASON`](super::MAX_REASON) bytes. Labels and credentials
+/// are the caller's to limit.
 pub fn encode(control: &Control, out: &mut BytesMut) {
     convert::to_wire(control, |frame| {
         let message = pb::Control { frame: Some(frame) };

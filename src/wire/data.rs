@@ -1,4 +1,4 @@
-//! Data streams: one per channel, link and direction, with the channel's messages in order (rules W9 and W10).
+//! Data streams: one per channel, link and direction, with the channel's messages in order (rules W10 and W11).
 //!
 //! ```text
 //! stream: kind = 1 | channel | first sequence | record*            all numbers are varints

@@ -1,4 +1,4 @@
-//! The heartbeat: a datagram of exactly one byte, in which every value means something (rules H1 and W11).
+//! The heartbeat: a datagram of exactly one byte, in which every value means something (rules H1 and W12).
 //!
 //! ```text
 //!   7      6        5 4      3 2 1 0

@@ -146,12 +146,11 @@ pub(crate) fn control() -> impl Strategy<Value = Control> {
     ]
 }
 
-/// What one data stream may carry: its channel, its first sequence, and messages as (advance, redelivered,
-/// payload).
-pub(crate) fn records(
-    size: usize,
-    most: usize,
-) -> impl Strategy<Value = (ChannelId, u64, Vec<(u64, bool, Vec<u8>)>)> {
+/// A message in a data stream: how far its sequence jumps, whether it is redelivered, and its payload.
+pub(crate) type Record = (u64, bool, Vec<u8>);
+
+/// What one data stream may carry: its channel, its first sequence, and messages.
+pub(crate) fn records(size: usize, most: usize) -> impl Strategy<Value = (ChannelId, u64, Vec<Record>)> {
     let advance = || prop_oneof![8 => Just(0), 1 => 1..100u64, 1 => 0..1u64 << 40];
     let payload = prop_oneof![vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..=size)];
     (channel(), 0..1u64 << 61, vec((advance(), any::<bool>(), payload), 0..=most))
