@@ -110,3 +110,23 @@ impl ControlDecoder {
         Ok(Some(frame.split_off(prefix)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::MAX_CONTROL;
+
+    #[test]
+    fn a_frame_under_way_takes_room_for_what_has_come() {
+        let mut prefix = BytesMut::new();
+        varint::encode(MAX_CONTROL as u64, &mut prefix);
+        let mut decoder = ControlDecoder::new(MAX_CONTROL);
+        decoder.push(&prefix);
+        for come in 1..1000 {
+            assert_eq!(decoder.next(), Ok(None));
+            decoder.push(&[0]);
+            let room = decoder.buffer.capacity();
+            assert!(room <= 2 * come + 64, "room for {room} bytes after {come}");
+        }
+    }
+}

@@ -140,6 +140,7 @@ fn receiving_lane_to_wire(lane: &ReceivingLane) -> impl Iterator<Item = receivin
                 .refused
                 .as_deref()
                 .map(|reason| receiving::Refusal { reason: cut(reason).to_owned() }),
+            ended: lane.ended,
         })
     })
 }
@@ -231,6 +232,9 @@ fn sending_lane_from_wire(lane: sending::Lane) -> Result<SendingLane, WireError>
     if let Some(end) = end.filter(|end| *end < floor) {
         return Err(WireError::EndBelowFloor { channel, end, floor });
     }
+    if lane.label.is_empty() {
+        return Err(WireError::Missing { field: "Sending.label" });
+    }
     at_most("Sending.label", lane.label.len(), MAX_LABEL)?;
     let delivery = match pb::Delivery::try_from(lane.delivery) {
         Ok(pb::Delivery::ReliableOrdered) => Ok(Delivery::ReliableOrdered),
@@ -255,6 +259,7 @@ fn receiving_lane_from_wire(lane: receiving::Lane) -> Result<ReceivingLane, Wire
         window_messages: lane.window_messages.min(varint::MAX),
         window_bytes: lane.window_bytes.min(varint::MAX),
         refused: lane.refused.map(|refusal| cut_owned(refusal.reason)),
+        ended: lane.ended,
     })
 }
 

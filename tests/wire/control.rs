@@ -48,6 +48,7 @@ struct Joined {
     verdicts: BTreeMap<Sequence, String>,
     windows: (u64, u64),
     refused: Option<String>,
+    ended: bool,
 }
 
 fn join(lanes: impl IntoIterator<Item = ReceivingLane>) -> BTreeMap<ChannelId, Joined> {
@@ -65,6 +66,7 @@ fn join(lanes: impl IntoIterator<Item = ReceivingLane>) -> BTreeMap<ChannelId, J
         all.received.extend(lane.received);
         all.handled.extend(lane.handled);
         all.windows = (all.windows.0.max(lane.window_messages), all.windows.1.max(lane.window_bytes));
+        all.ended |= lane.ended;
         all.refused = all.refused.take().or(lane.refused);
     }
     joined
@@ -114,6 +116,7 @@ fn the_longest_entries_fit_their_frames() {
         window_messages: varint::MAX,
         window_bytes: varint::MAX,
         refused: Some("x".repeat(2 * MAX_REASON)),
+        ended: true,
     };
     let epoch = golden::hello().epoch;
     let receiving = Receiving { epoch, lanes: (0..3).map(lane).collect() };
@@ -151,7 +154,7 @@ fn the_longest_entries_fit_their_frames() {
 fn short_lanes_are_split_by_number() {
     let lane = |n| SendingLane {
         channel: ChannelId(n),
-        label: String::new(),
+        label: "x".to_owned(),
         delivery: Err(0),
         floor: 0,
         end: None,

@@ -40,8 +40,8 @@ const SENDING: &str = "\
     32323009ffffffffffffffff12100801120463686174180420e80728d209121308ffffffff0f1209c3bc\
     6ec3af636f6465184d";
 const RECEIVING: &str = "\
-    40473a450901000000000000001234080110641a04086610011a05086e10c801205a2a04085b10043210\
-    085c120c6e6f207375636820726f6f6d388080044080808002120408024a00";
+    40493a470901000000000000001236080110641a04086610011a05086e10c801205a2a04085b10043210\
+    085c120c6e6f207375636820726f6f6d3880800440808080025001120408024a00";
 
 /// The TLS exporter of the connection in the example.
 pub(crate) const EXPORTER: [u8; 32] = [0xE0; 32];
@@ -120,6 +120,7 @@ fn receiving() -> Receiving {
         window_messages: 65_536,
         window_bytes: 4 * 1024 * 1024,
         refused: None,
+        ended: true,
     };
     let refused = ReceivingLane {
         channel: ChannelId(2),
@@ -131,6 +132,7 @@ fn receiving() -> Receiving {
         window_messages: 0,
         window_bytes: 0,
         refused: Some(String::new()),
+        ended: false,
     };
     Receiving { epoch: Epoch::new(1).unwrap(), lanes: vec![busy, refused] }
 }

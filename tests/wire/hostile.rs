@@ -40,7 +40,7 @@ fn check(frame: &Control) {
         Control::Sending(sending) => {
             assert!(sending.lanes.len() <= MAX_LANES);
             for lane in &sending.lanes {
-                assert!(lane.label.len() <= MAX_LABEL);
+                assert!((1..=MAX_LABEL).contains(&lane.label.len()), "{frame:?}");
                 assert!(lane.end.is_none_or(|end| end >= lane.floor), "{frame:?}");
                 number(lane.end.unwrap_or(lane.floor));
             }

@@ -80,9 +80,9 @@ fn range(tag: u8, start: u64, length: u64) -> Vec<u8> {
     bytes(tag, &[number(1, start), number(2, length)].concat())
 }
 
-/// A Sending of epoch 1 with one lane of channel 2.
+/// A Sending of epoch 1 with one lane of channel 2; a label among the fields replaces its own.
 fn sending(fields: &[Vec<u8>]) -> Result<SendingLane, WireError> {
-    let lane = [&[number(1, 2)], fields].concat().concat();
+    let lane = [&[number(1, 2), bytes(2, b"chat")], fields].concat().concat();
     match decode_all(&frame(6, &[fixed(1, 1), bytes(2, &lane)]))?.pop() {
         Some(Control::Sending(mut sending)) => Ok(sending.lanes.remove(0)),
         other => panic!("{other:?}"),
@@ -219,6 +219,7 @@ fn a_sending_that_breaks_a_rule_is_refused() {
     let (field, found, limit) = ("Sending.label", MAX_LABEL + 1, MAX_LABEL);
     assert_eq!(sending(&[bytes(2, &vec![b'x'; found])]), Err(WireError::TooLong { field, found, limit }));
     assert!(sending(&[bytes(2, &[b'x'; MAX_LABEL])]).is_ok());
+    assert_eq!(sending(&[bytes(2, b"")]), Err(WireError::Missing { field }));
     assert!(matches!(sending(&[bytes(2, &[0xFF])]), Err(WireError::Malformed { .. })), "not UTF-8");
     let (channel, end, floor) = (ChannelId(2), 8, 9);
     let error = WireError::EndBelowFloor { channel, end, floor };
@@ -239,7 +240,13 @@ fn every_delivery_that_is_not_known_is_kept() {
     assert!(sending(&[number(3, 4)]).unwrap().delivery.is_ok());
     assert_eq!(
         sending(&[]).unwrap(),
-        SendingLane { channel: ChannelId(2), label: String::new(), delivery: Err(0), floor: 0, end: None }
+        SendingLane {
+            channel: ChannelId(2),
+            label: "chat".to_owned(),
+            delivery: Err(0),
+            floor: 0,
+            end: None
+        }
     );
 }
 
@@ -286,7 +293,8 @@ fn other_numbers_of_a_receiving() {
 fn more_entries_than_allowed_are_refused() {
     let over = |what, found, limit| WireError::TooMany { what, found, limit };
     for (kind, what) in [(6, "lanes in one Sending"), (7, "lanes in one Receiving")] {
-        let lanes = |count| [vec![fixed(1, 1)], vec![bytes(2, &[]); count]].concat();
+        let label = if kind == 6 { bytes(2, b"x") } else { vec![] };
+        let lanes = |count| [vec![fixed(1, 1)], vec![bytes(2, &label); count]].concat();
         assert!(decode_all(&frame(kind, &lanes(MAX_LANES))).is_ok());
         let found = MAX_LANES + 1;
         assert_eq!(decode_all(&frame(kind, &lanes(found))), Err(over(what, found, MAX_LANES)));
