@@ -153,7 +153,7 @@ fn every_change_of_one_byte_of_a_data_stream_is_harmless() {
 }
 
 proptest! {
-    #![proptest_config(Config::with_cases(20_000))]
+    #![proptest_config(Config::with_cases(8_000))]
 
     #[test]
     fn random_bytes_are_harmless(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1..9usize) {
