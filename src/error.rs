@@ -274,6 +274,9 @@ pub enum BindError {
     /// The identity or the trust in clients cannot be used for TLS.
     #[error("TLS configuration: {0}")]
     Tls(String),
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness ({0}): give a seed to `Endpoint::builder`")]
+    NoRandomness(String),
     /// There is no async runtime to run on.
     #[error("no tokio runtime is running here: call this from within one, or use `with_parts`")]
     NoRuntime,
