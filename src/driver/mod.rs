@@ -1,0 +1,6 @@
+//! driver
+mod clock;
+mod environment;
+mod socket;
+mod transport;
+mod waiting;
