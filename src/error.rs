@@ -356,6 +356,12 @@ pub enum ConnectError {
         /// The remote address.
         addr: SocketAddr,
     },
+    /// The application's callback gave no credentials.
+    #[error("no credentials for the peer: {reason}")]
+    Credentials {
+        /// The callback's words.
+        reason: String,
+    },
     /// The peer has no DATAGRAM support, which heartbeats need.
     #[error("{addr} does not support QUIC DATAGRAM frames (RFC 9221), which Bowline's heartbeat needs")]
     NoDatagrams {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
@@ -45,6 +47,24 @@ pub(crate) struct Environment {
     runtime: Arc<dyn quinn::Runtime>,
     random: Mutex<StdRng>,
     links: AtomicU64,
+    /// Held by connections that are being closed.
+    closing: Arc<Notify>,
+}
+
+/// Keeps [`Environment::closed`] waiting.
+pub(crate) struct Closing(Option<Arc<Notify>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // The count must be down when whoever waits looks at it.
+        if let Some(notify) = self.0.take() {
+            let others = Arc::downgrade(&notify);
+            drop(notify);
+            if let Some(notify) = others.upgrade() {
+                notify.notify_waiters();
+            }
+        }
+    }
 }
 
 impl Environment {
@@ -58,7 +78,7 @@ impl Environment {
         seed: [u8; 32],
     ) -> Self {
         let random = Mutex::new(StdRng::from_seed(seed));
-        Self { identity, config, store, sockets, clock, runtime, random, links: AtomicU64::new(0) }
+        Self { identity, config, store, sockets, clock, runtime, random, links: AtomicU64::new(0), closing: Arc::default() }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -97,6 +117,23 @@ impl Environment {
         let mut bytes = [0; N];
         lock(&self.random).fill_bytes(&mut bytes);
         bytes
+    }
+
+    /// To be held while a connection that was closed still has to tell its peer.
+    pub(crate) fn closing(&self) -> Closing {
+        Closing(Some(self.closing.clone()))
+    }
+
+    /// Waits until all closed connections have told their peers.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let mut changed = pin!(self.closing.notified());
+            changed.as_mut().enable();
+            if Arc::strong_count(&self.closing) == 1 {
+                return;
+            }
+            changed.await;
+        }
     }
 
     pub(crate) fn next_link(&self) -> LinkId {

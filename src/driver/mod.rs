@@ -1,6 +1,21 @@
 //! driver
+pub(crate) mod acceptor;
 mod clock;
-mod environment;
+mod credentials;
+pub(crate) mod dialer;
+pub(crate) mod environment;
+mod journal;
+mod link;
+pub(crate) mod registry;
+pub(crate) mod shared;
 mod socket;
+mod target;
+mod task;
 mod transport;
-mod waiting;
+pub(crate) mod waiting;
+
+pub use acceptor::AttachRequest;
+pub use clock::{Clock, SystemClock};
+pub use credentials::Credentials;
+pub use socket::{SocketFactory, UdpSockets};
+pub use target::Target;
