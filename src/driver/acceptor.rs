@@ -15,14 +15,13 @@ use super::environment::{BoxFuture, Environment};
 use super::link;
 use super::registry::{Doors, Parked, Registry, Visitor, refuse};
 use super::shared::{Handle, Shared};
-use super::task::{self, Task};
-use super::transport;
+use super::task::Task;
+use super::{setup, transport};
 use crate::error::{AcceptError, BindError, CloseCode};
 use crate::id::SessionId;
-use crate::protocol::machine::Machine;
-use crate::protocol::types::{Judgement, Role, Setup};
+use crate::protocol::types::{Judgement, Role};
 use crate::tls::{self, ClientAuth, PeerIdentity};
-use crate::wire::{ALPN, Control, PeerLimits, Refuse, Secret};
+use crate::wire::{ALPN, Control, Refuse};
 
 /// Who asks to be attached to a session, for the application's authorisation (rule S7).
 #[derive(Clone, Debug)]
@@ -136,27 +135,6 @@ impl fmt::Debug for Acceptor {
     }
 }
 
-/// The machine of a new session.
-pub(super) fn machine(env: &Environment, role: Role, session: SessionId, secret: Secret) -> Machine {
-    let config = &env.config;
-    let setup = Setup {
-        role,
-        session,
-        secret,
-        seed: env.random(),
-        heartbeat: config.heartbeat,
-        reconnect: config.reconnect,
-        session_expiry: config.session_expiry,
-        limits: PeerLimits {
-            max_message_size: config.max_message_size as u64,
-            max_channels: u32::try_from(config.max_channels).unwrap_or(u32::MAX),
-        },
-        journaled: env.store.is_some(),
-        durable: env.store.as_ref().is_some_and(|store| store.is_durable()),
-    };
-    Machine::new(setup, env.now())
-}
-
 /// Makes the session that a visitor asks for, and waits until the dialer has confirmed it (rule S1).
 pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Result<Arc<Handle>, AcceptError> {
     let env = registry.env.clone();
@@ -201,9 +179,7 @@ fn create(
         return Err(AcceptError::Abandoned("it did not tell the session's secret".to_owned()));
     };
     table.admission.insert(session, secret.clone(), established.info.binding.clone());
-    let machine = machine(&env, Role::Acceptor, session, secret);
-    let span = task::span(session, Role::Acceptor);
-    let shared = Shared::new(env, session, Role::Acceptor, machine, span);
+    let shared = setup::session(&env, Role::Acceptor, session, secret);
     table.sessions.insert(session, shared.clone());
     let superseded = supersedes.iter().filter_map(|old| table.sessions.get(old).cloned()).collect();
     drop(table);

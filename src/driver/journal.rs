@@ -1,7 +1,6 @@
 //! The way of a session's records to its store: in order, one batch at a time, beside everything else.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 

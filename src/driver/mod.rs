@@ -1,6 +1,7 @@
 //! driver
 pub(crate) mod acceptor;
 mod clock;
+pub(crate) mod connect;
 mod credentials;
 pub(crate) mod dialer;
 pub(crate) mod environment;
@@ -8,6 +9,7 @@ mod journal;
 mod link;
 pub(crate) mod registry;
 pub(crate) mod shared;
+mod setup;
 mod socket;
 mod target;
 mod task;

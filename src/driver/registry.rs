@@ -34,7 +34,9 @@ pub(crate) struct Registry {
 /// What the registry's lock guards.
 pub(super) struct Table {
     pub(super) admission: Admission,
+    /// Those that were accepted.
     pub(super) sessions: BTreeMap<SessionId, Arc<Shared>>,
+    dialed: BTreeMap<SessionId, Arc<Shared>>,
     /// Proven strangers that wait for the application's decision, the longest-waiting one first.
     pub(super) parked: BTreeMap<SessionId, Parked>,
     pub(super) queue: VecDeque<SessionId>,
@@ -93,6 +95,12 @@ pub(crate) struct Figures {
     pub(crate) refused: u64,
 }
 
+impl Table {
+    fn all(&self) -> impl Iterator<Item = &Arc<Shared>> {
+        self.sessions.values().chain(self.dialed.values())
+    }
+}
+
 impl Registry {
     pub(crate) fn new(env: Arc<Environment>) -> Arc<Self> {
         let config = &env.config;
@@ -104,6 +112,7 @@ impl Registry {
         let table = Table {
             admission,
             sessions: BTreeMap::new(),
+            dialed: BTreeMap::new(),
             parked: BTreeMap::new(),
             queue: VecDeque::new(),
             doors: Doors::Open,
@@ -209,7 +218,22 @@ impl Registry {
         table.parked.remove(&session)
     }
 
-    /// A session is over.
+    /// Adds a session that is about to be dialed, unless the endpoint is closed.
+    pub(super) fn add_dialed(&self, session: Arc<Shared>) -> bool {
+        let mut table = self.table();
+        let open = table.doors != Doors::Closed;
+        if open {
+            table.dialed.insert(session.id, session);
+        }
+        open
+    }
+
+    /// A dialed session is over.
+    pub(super) fn forget_dialed(&self, session: SessionId) {
+        self.table().dialed.remove(&session);
+    }
+
+    /// An accepted session is over.
     pub(super) fn forget(&self, session: SessionId, reason: CloseReason) {
         let now = self.env.now();
         let mut table = self.table();
@@ -239,7 +263,7 @@ impl Registry {
 
     /// Ends all sessions, and waits until they have ended.
     pub(super) async fn close_sessions(&self, reason: &str, drain: Duration) {
-        let sessions: Vec<_> = self.table().sessions.values().cloned().collect();
+        let sessions: Vec<_> = self.table().all().cloned().collect();
         for session in &sessions {
             session.close(CloseCode::Normal, reason, drain);
         }
@@ -270,8 +294,8 @@ impl Registry {
         let attached =
             |shared: &&Arc<Shared>| matches!(shared.look().machine.state(), SessionState::Connected);
         Figures {
-            sessions: table.sessions.len(),
-            attached: table.sessions.values().filter(attached).count(),
+            sessions: table.all().count(),
+            attached: table.all().filter(attached).count(),
             handshakes: self.handshakes.load(Ordering::Relaxed),
             waiting: table.parked.len(),
             refused: self.refused.load(Ordering::Relaxed),

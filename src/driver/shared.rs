@@ -1,6 +1,7 @@
 //! The state of one session, shared by its task, the readers of its links and the application's handles.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub(crate) waiting: Waiting,
     /// Who the peer has proved to be.
     pub(crate) peer: Option<PeerIdentity>,
+    /// Where the last link led to when it was made.
+    remote: Option<SocketAddr>,
     /// Links that the session's task has yet to take over.
     pub(super) arrivals: Vec<Writer>,
     /// Links whose connection is gone, which the task has yet to drop.
@@ -93,6 +96,7 @@ impl Shared {
             machine,
             waiting: Waiting::default(),
             peer: None,
+            remote: None,
             arrivals: Vec::new(),
             departures: Vec::new(),
             durable: 0,
@@ -159,6 +163,7 @@ impl Shared {
                 return Err((established, hello));
             }
             state.peer.clone_from(&established.peer);
+            state.remote = Some(established.connection.remote_address());
             let (info, writer, reader) = established.split();
             state.machine.handle_link_up(link, info, now);
             state.machine.handle_link_room(link, INITIAL_ROOM);
@@ -189,6 +194,17 @@ impl Shared {
             _ => Some(Ok(())),
         })
         .await
+    }
+
+    /// Why a dial that nobody answered came to nothing.
+    pub(super) fn unanswered(&self, waited: Duration) -> ConnectError {
+        match self.look().remote {
+            Some(addr) => {
+                let reason = format!("it did not take the session within {waited:?}");
+                ConnectError::Failed { addr, reason }
+            }
+            None => ConnectError::Unreachable { addrs: Vec::new(), waited },
+        }
     }
 
     /// Waits until the dialer has confirmed an accepted session.

@@ -18,7 +18,7 @@ use super::journal::Journal;
 use super::link::{self, Established, Writer};
 use super::shared::{Shared, State};
 use crate::error::{CloseCode, CloseReason, ConnectError};
-use crate::protocol::types::{Event, LinkId, Output, Role, Wake};
+use crate::protocol::types::{Event, LinkId, Output, Wake};
 
 /// Turns before other tasks get theirs.
 const TURNS_MAX: usize = 32;
@@ -296,9 +296,4 @@ fn announce(state: &State, event: Event) {
         // Nobody may be listening.
         let _ = events.send(event);
     }
-}
-
-/// The span that everything of a session is logged in.
-pub(super) fn span(id: crate::id::SessionId, role: Role) -> tracing::Span {
-    tracing::info_span!(parent: None, "session", %id, ?role)
 }

@@ -158,6 +158,16 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// Gives back a place in the line of senders. Yields whom to wake.
+    pub(crate) fn leave_line(&mut self, channel: ChannelKey, ticket: &mut Option<Ticket>) -> Option<Waker> {
+        let line = self.senders.get_mut(&channel)?;
+        let next = line.leave(ticket.take());
+        if line.is_empty() {
+            self.senders.remove(&channel);
+        }
+        next
+    }
+
     /// Everyone, for the end of the session.
     pub(crate) fn wake_all(&self, woken: &mut Vec<Waker>) {
         let senders = self.senders.values().flat_map(Queue::all);

@@ -1,6 +1,6 @@
 //! Several ways to the same end, of which the first to succeed wins (like RFC 8305).
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
