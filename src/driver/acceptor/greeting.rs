@@ -192,14 +192,14 @@ fn park(
         env.sleep(env.config.handshake_timeout).await;
         if let Some(parked) = registry.unpark(session, Some(link)) {
             let refuse = refuse(CloseCode::Busy, "the application did not decide in time", true);
-            turn_away(&registry, parked, refuse);
+            turn_away(&registry, &parked, &refuse);
         }
     });
     Ok(None)
 }
 
 /// Says no on the control stream, and by closing the connection: the close may arrive first.
-pub(super) async fn say_no(
+async fn say_no(
     env: &Environment,
     connection: Connection,
     mut control: ControlStream,
