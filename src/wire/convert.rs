@@ -136,6 +136,7 @@ fn receiving_lane_to_wire(lane: &ReceivingLane) -> impl Iterator<Item = receivin
                 .refused
                 .as_deref()
                 .map(|reason| receiving::Refusal { reason: cut(reason).to_owned() }),
+            ended: lane.ended,
         })
     })
 }
@@ -251,6 +252,7 @@ fn receiving_lane_from_wire(lane: receiving::Lane) -> Result<ReceivingLane, Wire
         window_messages: lane.window_messages.min(varint::MAX),
         window_bytes: lane.window_bytes.min(varint::MAX),
         refused: lane.refused.map(|refusal| cut_owned(refusal.reason)),
+        ended: lane.ended,
     })
 }
 
