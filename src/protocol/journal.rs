@@ -290,10 +290,3 @@ impl ReceivedLane {
         }
     }
 }
-
-impl Snapshot {
-    /// Folds the records of a batch into the snapshot.
-    pub fn apply(&mut self, _batch: &Batch) {
-        unimplemented!()
-    }
-}

@@ -80,7 +80,7 @@ pub struct LinkSample {
 /// [`handle_link_room`](super::machine::Machine::handle_link_room): whoever spends room and whoever gives it back count
 /// alike.
 pub const fn link_room(payload_bytes: usize) -> usize {
-    payload_bytes
+    payload_bytes + 16
 }
 
 /// Why a link is gone.
