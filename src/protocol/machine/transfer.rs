@@ -11,7 +11,7 @@ use super::inbox::Arrival;
 use crate::error::Outcome;
 use crate::id::{ChannelId, MessageId};
 use crate::protocol::journal::Record;
-use crate::protocol::types::{ChannelKey, LinkId, Readiness, Wake, Window};
+use crate::protocol::types::{ChannelKey, LinkId, Readiness, Wake, Window, link_room};
 use crate::wire::{
     BeatKind, Control, Data, Frame, Heartbeat, MAX_REASON, Receiving, ReceivingLane, Sending, SendingLane,
     Verdict,
@@ -25,8 +25,6 @@ const RECEIVED_DELAY: Duration = Duration::from_millis(25);
 const HANDLED_DELAY: Duration = Duration::from_millis(5);
 /// Bytes that one channel may write before the next one has its turn.
 const TURN: i64 = 16 * 1024;
-/// What a message costs of a link's room besides its payload.
-const RECORD_COST: i64 = 16;
 /// Lanes told in one control message: with the longest label, or the largest report, it stays within its limit.
 const LANES_A_SENDING: usize = 64;
 
@@ -158,7 +156,7 @@ impl Machine {
                 self.channels.ready.pop_front();
                 continue;
             };
-            let cost = outgoing.payload.len() as i64 + RECORD_COST;
+            let cost = link_room(outgoing.payload.len()) as i64;
             attached.room -= cost;
             channel.stats.replayed += u64::from(outgoing.again);
             local.turn += cost;
