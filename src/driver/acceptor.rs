@@ -155,10 +155,7 @@ pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Resul
 }
 
 /// The new session, and the older ones that it ends.
-fn create(
-    registry: &Arc<Registry>,
-    parked: Parked,
-) -> Result<(Arc<Shared>, Vec<Arc<Shared>>), AcceptError> {
+fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<Arc<Shared>>), AcceptError> {
     let Parked { established, hello, slot } = parked;
     let env = registry.env.clone();
     let session = hello.session;
