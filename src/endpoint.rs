@@ -57,11 +57,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// See [`BindError`]. It needs a tokio runtime.
-    pub fn bind(
-        addr: impl Into<SocketAddr>,
-        identity: Identity,
-        config: Config,
-    ) -> Result<Self, BindError> {
+    pub fn bind(addr: impl Into<SocketAddr>, identity: Identity, config: Config) -> Result<Self, BindError> {
         Self::builder(identity).config(config).bind(addr)
     }
 

@@ -155,10 +155,7 @@ pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Resul
 }
 
 /// The new session, and the older ones that it ends.
-fn create(
-    registry: &Arc<Registry>,
-    parked: Parked,
-) -> Result<(Arc<Shared>, Vec<Arc<Shared>>), AcceptError> {
+fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<Arc<Shared>>), AcceptError> {
     let Parked { established, hello, slot } = parked;
     let env = registry.env.clone();
     let session = hello.session;
@@ -184,7 +181,7 @@ fn create(
     drop(table);
     let ended = registry.clone();
     Task::spawn(shared.clone(), None, Box::new(move |reason| ended.forget(session, reason)));
-    if let Err((established, _)) = shared.attach(established, Some(hello)) {
+    if let Err((established, _)) = shared.attach(Box::new(established), Some(hello)) {
         link::close(&established.connection, CloseCode::Busy, "the session ended at once");
     }
     Ok((shared, superseded))

@@ -60,7 +60,9 @@ pub(crate) struct State {
 impl State {
     /// Notes that the task has something to look at, if it has. Yields its waker unless it knows already.
     fn flag(&mut self, now: Instant) -> Option<Waker> {
-        if self.flagged || (self.arrivals.is_empty() && self.departures.is_empty() && !self.machine.needs_poll(now)) {
+        if self.flagged
+            || (self.arrivals.is_empty() && self.departures.is_empty() && !self.machine.needs_poll(now))
+        {
             return None;
         }
         self.flagged = true;
@@ -154,9 +156,9 @@ impl Shared {
     /// the session is over.
     pub(super) fn attach(
         self: &Arc<Self>,
-        established: Established,
+        established: Box<Established>,
         hello: Option<Box<Hello>>,
-    ) -> Result<(), (Established, Option<Box<Hello>>)> {
+    ) -> Result<(), (Box<Established>, Option<Box<Hello>>)> {
         let link = established.link;
         let split = self.feed(|state, now| {
             if state.closed().is_some() {

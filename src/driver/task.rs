@@ -207,7 +207,7 @@ impl Task {
                 if let Some(dialer) = &mut self.dialer {
                     dialer.bind_to(established.peer.as_ref());
                 }
-                if let Err((established, _)) = self.shared.attach(established, None) {
+                if let Err((established, _)) = self.shared.attach(Box::new(established), None) {
                     link::close(&established.connection, CloseCode::Normal, "the session is over");
                 }
             }
