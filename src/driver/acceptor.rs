@@ -106,6 +106,14 @@ impl Acceptor {
                 incoming = self.socket.accept() => incoming,
             };
             let Some(incoming) = incoming else { break };
+            let unproven = !incoming.remote_address_validated() && incoming.may_retry();
+            if unproven && self.registry.is_crowded() {
+                // Costs an honest dialer a round trip, and who lies about its address every slot that it would fill.
+                if incoming.retry().is_err() {
+                    self.registry.count_refused();
+                }
+                continue;
+            }
             match self.registry.slot() {
                 Some(slot) => {
                     let remote = incoming.remote_address();

@@ -125,6 +125,30 @@ async fn an_incoming_session_is_refused_dropped_or_left_waiting() {
 }
 
 #[tokio::test]
+async fn dialers_get_in_when_it_is_crowded_and_no_more_than_may() {
+    let narrow = Config::default().max_handshakes(3);
+    let listener = listen(Endpoint::builder(identity()).config(narrow));
+    let addr = listener.local_addr().unwrap();
+    let endpoint = client();
+    let dialing: Vec<_> =
+        (0..3).map(|_| tokio::spawn(endpoint.connect(addr, trust(&listener)).into_future())).collect();
+    soon(async {
+        while listener.stats().waiting < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let (code, _, retry) = refused(endpoint.connect(addr, trust(&listener))).await;
+    assert_eq!((code, retry), (CloseCode::Busy, true));
+    for _ in 0..3 {
+        drop(soon(soon(listener.accept()).await.unwrap().accept()).await.unwrap());
+    }
+    for dial in dialing {
+        soon(dial).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn single_login_ends_the_older_session_of_the_same_identity() {
     let single = Config::default().one_session_per_identity(true);
     let listener = listen(Endpoint::builder(identity()).config(single));

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::UdpSocket;
 
-pub struct Relay {
-    pub addr: SocketAddr,
+pub(crate) struct Relay {
+    pub(crate) addr: SocketAddr,
     state: Arc<Mutex<State>>,
 }
 
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl Relay {
-    pub async fn to(listener: SocketAddr) -> Self {
+    pub(crate) async fn to(listener: SocketAddr) -> Self {
         let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
         let addr = socket.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
@@ -32,23 +32,23 @@ impl Relay {
     }
 
     /// Every connection so far is cut; new ones get through.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let mut state = self.state.lock().unwrap();
         let known: Vec<_> = state.mappings.keys().copied().collect();
         state.dead.extend(known);
     }
 
     /// Every connection so far gets a new address towards the listener.
-    pub fn rebind(&self) {
+    pub(crate) fn rebind(&self) {
         self.state.lock().unwrap().mappings.clear();
     }
 
     /// Nothing gets through, or everything again that is not cut.
-    pub fn blackout(&self, on: bool) {
+    pub(crate) fn blackout(&self, on: bool) {
         self.state.lock().unwrap().blackout = on;
     }
 
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.state.lock().unwrap().lost
     }
 }
