@@ -2,14 +2,15 @@
 
 use std::error::Error;
 
+use bowline::Endpoint;
 use bowline::config::Config;
 use bowline::error::{CloseCode, Side};
 use bowline::tls::{Identity, Trust};
-use bowline::Endpoint;
 
 use crate::cli::{CommonArgs, ConnectArgs};
 use crate::input::Intent;
 use crate::kept::Kept;
+use crate::notice::Notice;
 use crate::peer::Conversation;
 use crate::talk::{End, talk};
 use crate::ui::Front;
@@ -25,17 +26,17 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Box<dyn Error>> {
     let session = loop {
         tokio::select! {
             session = &mut dialing => break session?,
-            wanted = kept.keep(&mut front) => match wanted? {
-                // What was kept is still to be said.
-                Intent::End => {}
-                Intent::Quit => return Ok(()),
-                _ => return Err("interrupted".into()),
-            },
+            wanted = kept.keep(&mut front) => {
+                // Whoever has said all there is to say wants it to arrive; a dial never takes long.
+                if wanted? == Intent::Interrupt {
+                    return Err("interrupted".into());
+                }
+            }
         }
     };
     let conversation = Conversation::start(session, &args.name, args.fingerprint.to_string()).await?;
     let End { reason, wanted } = talk(conversation, &mut front, &mut kept).await?;
-    drop(front);
+    front.leave(&Notice::Closed(reason.clone()))?;
     endpoint.close().await;
     // A peer that left in an orderly way is no failure.
     match (reason.code, reason.side) {

@@ -101,9 +101,9 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<usize> {
 /// the lines that wait.
 pub(crate) fn interrupts() -> mpsc::Receiver<Intent> {
     let (to, interrupts) = mpsc::channel(2);
-    tokio::spawn(async move {
-        while interrupt().await.is_ok() && to.send(Intent::Interrupt).await.is_ok() {}
-    });
+    tokio::spawn(
+        async move { while interrupt().await.is_ok() && to.send(Intent::Interrupt).await.is_ok() {} },
+    );
     interrupts
 }
 
@@ -141,20 +141,25 @@ mod tests {
     #[test]
     fn every_line_is_a_message_unless_it_is_a_command() {
         let found = intents(b"one\r\n\n two \n/quit\n/quitter\n/reconnect\nlast", 100);
-        let expected =
-            [say("one"), say(""), say(" two "), Intent::Quit, say("/quitter"), Intent::Reconnect, say("last")];
+        let expected = [
+            say("one"),
+            say(""),
+            say(" two "),
+            Intent::Quit,
+            say("/quitter"),
+            Intent::Reconnect,
+            say("last"),
+        ];
         assert_eq!(found, expected);
         assert_eq!(intents(b"", 100), []);
     }
 
     #[test]
     fn a_line_that_is_too_long_is_counted_and_the_next_one_is_read() {
-        assert_eq!(intents(b"12345\n123456\n123456789\nok\n", 5), [
-            say("12345"),
-            Intent::TooLong(6),
-            Intent::TooLong(9),
-            say("ok")
-        ]);
+        assert_eq!(
+            intents(b"12345\n123456\n123456789\nok\n", 5),
+            [say("12345"), Intent::TooLong(6), Intent::TooLong(9), say("ok")]
+        );
         assert_eq!(intents(b"1234567", 5), [Intent::TooLong(7)]);
     }
 

@@ -27,10 +27,9 @@ impl Page for JsonLines {
 
 fn line(notice: &Notice) -> String {
     match notice {
-        Notice::Listening { addr, fingerprint, command } => Line::new("listening")
-            .field("addr", addr.to_string())
-            .field("fingerprint", fingerprint.as_str())
-            .field("command", command.as_str()),
+        Notice::Listening { addr, fingerprint, .. } => {
+            Line::new("listening").field("addr", addr.to_string()).field("fingerprint", fingerprint.as_str())
+        }
         Notice::Connected { peer, resumed } => {
             Line::new("connected").field("peer", peer.as_str()).field("resumed", *resumed)
         }
@@ -157,11 +156,11 @@ mod tests {
         let listening = Notice::Listening {
             addr: "127.0.0.1:4433".parse().unwrap(),
             fingerprint: "sha256:00".to_owned(),
-            command: "chat connect".to_owned(),
+            program: "chat".to_owned(),
         };
         assert_eq!(
             shown(listening),
-            r#"{"event":"listening","addr":"127.0.0.1:4433","fingerprint":"sha256:00","command":"chat connect"}"#
+            r#"{"event":"listening","addr":"127.0.0.1:4433","fingerprint":"sha256:00"}"#
         );
         let reconnecting = Notice::Reconnecting { attempt: 2, after: Duration::from_millis(1_900) };
         assert_eq!(shown(reconnecting), r#"{"event":"reconnecting","attempt":2,"after_ms":1900}"#);
@@ -202,7 +201,10 @@ mod tests {
         assert!(shown(Notice::Closed(reason(CloseCode::Other(99)))).contains(r#""reason":"other_99""#));
         for value in 0..20 {
             let name = code_name(CloseCode::from_value(value));
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{name}"
+            );
         }
     }
 }

@@ -14,7 +14,7 @@ const LINES: usize = 1024;
 #[derive(Default)]
 pub(crate) struct Kept {
     lines: Vec<String>,
-    /// There is no more input.
+    /// The person has said all there is to say.
     ended: bool,
 }
 
@@ -22,20 +22,20 @@ impl Kept {
     /// Keeps what is typed until the person wants to go, or has no more to say: returns which. Cancel-safe.
     pub(crate) async fn keep(&mut self, front: &mut Front) -> Result<Intent, Box<dyn Error>> {
         loop {
-            match front.intent(self.lines.len() < LINES).await? {
-                Intent::Say(line) => {
+            match front.intent(self.lines.len() < LINES && !self.ended).await? {
+                Intent::Say(line) if !self.ended => {
                     if self.lines.is_empty() {
                         front.show(&Notice::Hint("nobody is here yet: what you type is kept".to_owned()))?;
                     }
                     self.lines.push(line);
                 }
                 Intent::TooLong(size) => front.show(&too_long(size))?,
-                Intent::Typing(_) | Intent::Reconnect => {}
-                Intent::End => {
+                Intent::Say(_) | Intent::Typing(_) | Intent::Reconnect => {}
+                enough @ (Intent::Quit | Intent::End) => {
                     self.ended = true;
-                    return Ok(Intent::End);
+                    return Ok(enough);
                 }
-                leave @ (Intent::Quit | Intent::Interrupt) => return Ok(leave),
+                Intent::Interrupt => return Ok(Intent::Interrupt),
             }
         }
     }
@@ -44,7 +44,7 @@ impl Kept {
         self.lines.is_empty()
     }
 
-    /// Says what was kept. Whether that was all: there is no more input.
+    /// Says what was kept, and leaves if that was all. Returns whether it was.
     pub(crate) fn say_to(&mut self, conversation: &mut Conversation) -> bool {
         self.lines.drain(..).for_each(|line| conversation.say(&line));
         if self.ended {
@@ -56,5 +56,7 @@ impl Kept {
 
 /// What is said of a line that was not kept.
 pub(crate) fn too_long(size: usize) -> Notice {
-    Notice::Problem(format!("not sent: line of {size} bytes is over the limit of {LINE_BYTES} bytes: split it"))
+    Notice::Problem(format!(
+        "not sent: line of {size} bytes is over the limit of {LINE_BYTES} bytes: split it"
+    ))
 }

@@ -22,14 +22,12 @@ pub(crate) async fn run(args: ListenArgs) -> Result<(), Box<dyn Error>> {
     let endpoint = Endpoint::bind(args.addr, identity, Config::default().one_session_per_identity(true))?;
     let addr = endpoint.local_addr()?;
     let mut front = Front::open(args.common.json)?;
-    let command = format!("{} connect {addr} --fingerprint {fingerprint}", program());
-    front.show(&Notice::Listening { addr, fingerprint, command })?;
+    front.show(&Notice::Listening { addr, fingerprint, program: program() })?;
 
     let mut door = Door::open(endpoint.clone());
     let mut kept = Kept::default();
     let mut is_first = true;
-    while let Some(Guest { session, name, ticket }) =
-        wait(&mut door, &mut front, &mut kept, is_first).await?
+    while let Some(Guest { session, name, ticket }) = wait(&mut door, &mut front, &mut kept, is_first).await?
     {
         is_first = false;
         let wanted = match Conversation::start(session, &args.name, name).await {

@@ -9,8 +9,8 @@ use bowline::id::MessageId;
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// A peer can dial now; `command` does it.
-    Listening { addr: SocketAddr, fingerprint: String, command: String },
+    /// A peer can dial now, with this program.
+    Listening { addr: SocketAddr, fingerprint: String, program: String },
     /// The conversation has a connection, its first or, if `resumed`, another one that lost nothing.
     Connected { peer: String, resumed: bool },
     /// What was typed has a number, and its fate will be told.

@@ -93,7 +93,7 @@ impl Conversation {
             heard,
             typing,
             typing_heard,
-            receipts: Receipts::start(),
+            receipts: Receipts::default(),
             me: me.to_owned(),
             peer: short(&fingerprint).to_owned(),
             fingerprint,
@@ -269,7 +269,8 @@ impl Conversation {
             }
             (Ok(_), None) => {}
             (Err(error), _) => {
-                self.ready.push_back(Notice::Problem(format!("not sent: {}", text::clean(&error.to_string()))));
+                self.ready
+                    .push_back(Notice::Problem(format!("not sent: {}", text::clean(&error.to_string()))));
             }
         }
     }

@@ -110,7 +110,9 @@ mod tests {
 
     #[test]
     fn ordinary_text_of_any_script_stays() {
-        for text in ["hello, world", "Grüße", "こんにちは", "שלום", "مرحبا", "a  b", "\u{1f600}", "5 < 6 & [x]"] {
+        for text in
+            ["hello, world", "Grüße", "こんにちは", "שלום", "مرحبا", "a  b", "\u{1f600}", "5 < 6 & [x]"]
+        {
             assert_eq!(clean(text), text);
         }
     }

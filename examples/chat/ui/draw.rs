@@ -87,6 +87,7 @@ fn layout(line: &Line, columns: usize) -> Vec<Row<'static>> {
             (format!("{from}: "), text.clone(), Style::new().fg(Color::Cyan), Style::new())
         }
         Line::Info(text) => ("* ".to_owned(), text.clone(), dim, dim),
+        Line::Command(text) => (String::new(), text.clone(), dim, Style::new()),
     };
     let indent = width(&lead);
     let mut rows = Vec::new();
@@ -148,7 +149,8 @@ mod tests {
         terminal.draw(|frame| conversation(frame, &view, &editor, &mut 0)).unwrap();
         let buffer = terminal.backend().buffer().clone();
         let rows = buffer.content().chunks(usize::from(size.0));
-        rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned()).collect()
+        rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned())
+            .collect()
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Front {
         } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
             Kind::Screen(Box::new(Terminal::open()?))
         } else {
-            lines(Box::new(Plain::default()))
+            lines(Box::<Plain>::default())
         };
         Ok(Self { interrupts, kind })
     }
@@ -58,6 +58,17 @@ impl Front {
             Kind::Screen(terminal) => {
                 terminal.show(notice);
                 Ok(())
+            }
+        }
+    }
+
+    /// Gives the terminal back, with the last word on it: what was on the screen is gone.
+    pub(crate) fn leave(self, last: &Notice) -> io::Result<()> {
+        match self.kind {
+            Kind::Lines { .. } => Ok(()),
+            Kind::Screen(terminal) => {
+                drop(terminal);
+                writeln!(io::stdout(), "{}", plain::describe(last))
             }
         }
     }

@@ -32,9 +32,9 @@ impl Page for Plain {
             }
             Notice::Message { from, text, .. } => writeln!(out, "{from}: {text}")?,
             Notice::Typing { .. } => {}
-            Notice::Listening { addr, fingerprint, command } => {
-                writeln!(out, "* listening on {addr}, fingerprint {fingerprint}")?;
-                writeln!(out, "* to join, run: {command}")?;
+            Notice::Listening { addr, fingerprint, program } => {
+                writeln!(out, "* {}", describe(notice))?;
+                writeln!(out, "* to join, run: {program} connect {addr} --fingerprint {fingerprint}")?;
             }
             other => writeln!(out, "* {}", describe(other))?,
         }
@@ -60,7 +60,9 @@ pub(crate) fn why_not(outcome: &Outcome) -> String {
 /// A notice in words.
 pub(crate) fn describe(notice: &Notice) -> String {
     match notice {
-        Notice::Listening { addr, fingerprint, .. } => format!("listening on {addr}, {fingerprint}"),
+        Notice::Listening { addr, fingerprint, .. } => {
+            format!("listening on {addr}, fingerprint {fingerprint}")
+        }
         Notice::Connected { peer, resumed: false } => format!("connected to {}", short(peer)),
         Notice::Connected { resumed: true, .. } => "connected again, nothing was lost".to_owned(),
         Notice::Accepted { text, .. } | Notice::Message { text, .. } => text.clone(),

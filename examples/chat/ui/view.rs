@@ -23,9 +23,18 @@ pub(crate) struct View {
 /// One line of the conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    Mine { id: MessageId, text: String, fate: Fate },
-    Theirs { from: String, text: String },
+    Mine {
+        id: MessageId,
+        text: String,
+        fate: Fate,
+    },
+    Theirs {
+        from: String,
+        text: String,
+    },
     Info(String),
+    /// To be copied: it has nothing in front of it, and fits into 80 columns.
+    Command(String),
 }
 
 /// How far a message of ours has come.
@@ -76,9 +85,11 @@ impl View {
                 self.typing = false;
                 self.link = Link::Broken(describe(notice));
             }
-            Notice::Listening { command, .. } => {
-                self.push(Line::Info(describe(notice)));
-                self.push(Line::Info(format!("to join, run: {command}")));
+            Notice::Listening { addr, fingerprint, program } => {
+                let digits = fingerprint.strip_prefix("sha256:").unwrap_or(fingerprint);
+                self.push(Line::Info("listening; to join, run:".to_owned()));
+                self.push(Line::Command(format!("{program} connect {addr} \\")));
+                self.push(Line::Command(format!("--fingerprint {digits}")));
             }
             Notice::Closed(_) => {
                 self.link = Link::Nobody;
