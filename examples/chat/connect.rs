@@ -1,6 +1,7 @@
 //! `chat connect`: dials one peer, and stays until one of the two leaves.
 
 use std::error::Error;
+use std::pin::pin;
 
 use bowline::Endpoint;
 use bowline::config::Config;
@@ -11,7 +12,7 @@ use crate::cli::{CommonArgs, ConnectArgs};
 use crate::input::Intent;
 use crate::kept::Kept;
 use crate::notice::Notice;
-use crate::peer::Conversation;
+use crate::peer::{Conversation, DRAIN};
 use crate::talk::{End, talk};
 use crate::ui::Front;
 
@@ -22,7 +23,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Box<dyn Error>> {
     let mut front = Front::open(args.common.json)?;
     let mut kept = Kept::default();
     let dialing = endpoint.connect(args.target.as_str(), Trust::fingerprint(args.fingerprint));
-    let mut dialing = std::pin::pin!(dialing);
+    let mut dialing = pin!(dialing.into_future());
     let session = loop {
         tokio::select! {
             session = &mut dialing => break session?,
@@ -37,7 +38,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Box<dyn Error>> {
     let conversation = Conversation::start(session, &args.name, args.fingerprint.to_string()).await?;
     let End { reason, wanted } = talk(conversation, &mut front, &mut kept).await?;
     front.leave(&Notice::Closed(reason.clone()))?;
-    endpoint.close().await;
+    endpoint.close("", DRAIN).await;
     // A peer that left in an orderly way is no failure.
     match (reason.code, reason.side) {
         _ if wanted => Ok(()),

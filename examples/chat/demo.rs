@@ -87,7 +87,7 @@ impl<'a> Demo<'a> {
     async fn meet(tally: &'a mut Tally) -> Result<Self, Box<dyn Error>> {
         let (ada, bob) = (Identity::generate()?, Identity::generate()?);
         let (ada_is, bob_is) = (ada.fingerprint(), bob.fingerprint());
-        let listening = Endpoint::bind((Ipv4Addr::LOCALHOST, 0).into(), ada, Config::default())?;
+        let listening = Endpoint::bind((Ipv4Addr::LOCALHOST, 0), ada, Config::default())?;
         let dialing = Endpoint::client(bob, Config::default())?;
         let addr = listening.local_addr()?;
         writeln!(io::stdout(), "ada listens on {addr}, bob dials")?;

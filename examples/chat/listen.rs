@@ -11,7 +11,7 @@ use crate::door::{Door, Guest};
 use crate::input::Intent;
 use crate::kept::Kept;
 use crate::notice::Notice;
-use crate::peer::Conversation;
+use crate::peer::{Conversation, DRAIN};
 use crate::talk::talk;
 use crate::ui::Front;
 
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: ListenArgs) -> Result<(), Box<dyn Error>> {
         }
     }
     drop(front);
-    endpoint.close().await;
+    endpoint.close("", DRAIN).await;
     Ok(())
 }
 

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use bowline::config::{ChannelConfig, Delivery};
 use bowline::error::{CloseReason, OpenError, SendError};
-use bowline::{Channel, Event, Events, Inbox, Receipt, Session, Unacked};
+use bowline::protocol::types::Event;
+use bowline::session::Events;
+use bowline::{Channel, Inbox, Receipt, Session, Unacked};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -293,7 +295,8 @@ impl Conversation {
     fn close(&mut self, deadline: Instant) {
         self.leaving = Leaving::Closing;
         let session = self.session.clone();
-        tokio::spawn(async move { session.close(deadline.saturating_duration_since(Instant::now())).await });
+        let drain = deadline.saturating_duration_since(Instant::now());
+        tokio::spawn(async move { session.close_with("", drain).await });
     }
 
     fn give_up_waiting(&mut self) {
