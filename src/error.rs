@@ -274,6 +274,9 @@ pub enum BindError {
     /// The identity or the trust in clients cannot be used for TLS.
     #[error("TLS configuration: {0}")]
     Tls(String),
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness ({0}): give a seed to `Endpoint::builder`")]
+    NoRandomness(String),
     /// There is no async runtime to run on.
     #[error("no tokio runtime is running here: call this from within one, or use `with_parts`")]
     NoRuntime,
@@ -352,6 +355,12 @@ pub enum ConnectError {
     WrongProtocol {
         /// The remote address.
         addr: SocketAddr,
+    },
+    /// The application's callback gave no credentials.
+    #[error("no credentials for the peer: {reason}")]
+    Credentials {
+        /// The callback's words.
+        reason: String,
     },
     /// The peer has no DATAGRAM support, which heartbeats need.
     #[error("{addr} does not support QUIC DATAGRAM frames (RFC 9221), which Bowline's heartbeat needs")]

@@ -34,3 +34,10 @@ pub struct Snapshot {
     /// placeholder
     pub x: BTreeMap<u32, u32>,
 }
+
+impl Snapshot {
+    /// Folds the records of a batch into the snapshot.
+    pub fn apply(&mut self, _batch: &Batch) {
+        unimplemented!()
+    }
+}

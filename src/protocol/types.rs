@@ -74,6 +74,13 @@ pub struct LinkSample {
     pub datagrams_received: u64,
 }
 
+/// What a message takes of a link's room, see
+/// [`handle_link_room`](super::machine::Machine::handle_link_room): whoever spends room and whoever gives it back count
+/// alike.
+pub const fn link_room(payload_bytes: usize) -> usize {
+    payload_bytes
+}
+
 /// Why a link is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkEnd {

@@ -3,8 +3,16 @@
 //! Nothing here knows of connections or of time. Decoding never panics and never allocates more than the bytes
 //! it was given justify; what it yields is valid by type, or an error that names what was wrong.
 
+pub mod control;
+mod convert;
+pub mod data;
+mod error;
 mod frame;
+mod generated;
+pub mod heartbeat;
+pub mod varint;
 
+pub use error::WireError;
 pub use frame::*;
 
 /// The ALPN token: protocol name and version.

@@ -1,0 +1,233 @@
+//! Taking connections: from a stranger's first packet to a link of a session.
+
+mod greeting;
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tracing::{Instrument, info_span};
+
+use super::environment::{BoxFuture, Environment};
+use super::link;
+use super::registry::{Doors, Parked, Registry, Visitor, refuse};
+use super::shared::{Handle, Shared};
+use super::task::Task;
+use super::{setup, transport};
+use crate::error::{AcceptError, BindError, CloseCode};
+use crate::id::SessionId;
+use crate::protocol::types::{Judgement, Role};
+use crate::tls::{self, ClientAuth, PeerIdentity};
+use crate::wire::{ALPN, Control, Refuse};
+
+/// Who asks to be attached to a session, for the application's authorisation (rule S7).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AttachRequest {
+    /// The session.
+    pub session: SessionId,
+    /// Who the dialer has proved to be; `None` for an anonymous one.
+    pub peer: Option<PeerIdentity>,
+    /// Where it dials from.
+    pub remote: SocketAddr,
+    /// What it shows, at most 4 KiB. Not yet believed.
+    pub credentials: Bytes,
+    /// The session lives here already, and the dialer has proved that it is its own.
+    pub resuming: bool,
+}
+
+/// Decides about each attach.
+#[derive(Clone)]
+pub(crate) struct Authorize(Arc<dyn Fn(AttachRequest) -> BoxFuture<Result<(), String>> + Send + Sync>);
+
+impl Authorize {
+    pub(crate) fn new<F, R>(decide: F) -> Self
+    where
+        F: Fn(AttachRequest) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self(Arc::new(move |request| Box::pin(decide(request))))
+    }
+}
+
+impl fmt::Debug for Authorize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authorize(..)")
+    }
+}
+
+/// The listening side of an endpoint.
+pub(crate) struct Acceptor {
+    env: Arc<Environment>,
+    registry: Arc<Registry>,
+    socket: quinn::Endpoint,
+    client_auth: ClientAuth,
+    authorize: Option<Authorize>,
+}
+
+impl Acceptor {
+    /// Listens on `addr`.
+    pub(crate) fn bind(
+        registry: Arc<Registry>,
+        addr: SocketAddr,
+        client_auth: ClientAuth,
+        authorize: Option<Authorize>,
+    ) -> Result<Arc<Self>, BindError> {
+        let env = registry.env.clone();
+        let tls = tls::server_config(&env.identity, &client_auth, ALPN)
+            .map_err(|error| BindError::Tls(error.to_string()))?;
+        let server = transport::server(&env, tls).map_err(BindError::Tls)?;
+        let unbound = |source| BindError::Socket { addr, source };
+        let socket = env.sockets.bind(addr).map_err(unbound)?;
+        let instance = socket.local_addr().map_err(unbound)?.to_string();
+        let config = transport::listening_endpoint(&env, instance.as_bytes());
+        let socket = quinn::Endpoint::new_with_abstract_socket(config, Some(server), socket, env.runtime())
+            .map_err(unbound)?;
+        tracing::info!(local = %instance, "listening");
+        let acceptor = Arc::new(Self { env, registry, socket, client_auth, authorize });
+        let span = info_span!(parent: None, "endpoint", local = %instance);
+        acceptor.env.spawn(acceptor.clone().run().instrument(span));
+        Ok(acceptor)
+    }
+
+    pub(crate) fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Takes connections until nobody is there to take them for.
+    async fn run(self: Arc<Self>) {
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                () = self.registry.deserted() => break,
+                incoming = self.socket.accept() => incoming,
+            };
+            let Some(incoming) = incoming else { break };
+            match self.registry.slot() {
+                Some(slot) => {
+                    let remote = incoming.remote_address();
+                    let greeting = greeting::greet(self.clone(), incoming, slot);
+                    self.env.spawn(greeting.instrument(info_span!("greeting", %remote)));
+                }
+                None => {
+                    tracing::debug!(remote = %incoming.remote_address(), "too many connections on their way");
+                    self.registry.count_refused();
+                    incoming.refuse();
+                }
+            }
+        }
+        tracing::debug!("no more connections are taken");
+        self.socket.set_server_config(None);
+    }
+
+    /// Waits until the peers of all accepted connections know that those are closed.
+    pub(crate) async fn idle(&self) {
+        self.socket.wait_idle().await;
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("client_auth", &self.client_auth).finish_non_exhaustive()
+    }
+}
+
+/// Makes the session that a visitor asks for, and waits until the dialer has confirmed it (rule S1).
+pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Result<Arc<Handle>, AcceptError> {
+    let env = registry.env.clone();
+    let left = |why: &str| AcceptError::Abandoned(why.to_owned());
+    let parked = registry.unpark(visitor.session, None).ok_or_else(|| {
+        if registry.is_closed() { AcceptError::EndpointClosed } else { left("it waited for too long") }
+    })?;
+    let (shared, superseded) = create(registry, parked)?;
+    for session in superseded {
+        session.close(CloseCode::Superseded, "the same peer has made a new session", Duration::ZERO);
+    }
+    let handle = Handle::new(shared.clone());
+    match env.timeout(env.config.handshake_timeout, shared.confirmed()).await {
+        Some(Ok(())) => Ok(handle),
+        Some(Err(reason)) => Err(AcceptError::Abandoned(reason.to_string())),
+        None => Err(left("it did not confirm in time")),
+    }
+}
+
+/// The new session, and the older ones that it ends.
+fn create(
+    registry: &Arc<Registry>,
+    parked: Parked,
+) -> Result<(Arc<Shared>, Vec<Arc<Shared>>), AcceptError> {
+    let Parked { established, hello, slot } = parked;
+    let env = registry.env.clone();
+    let session = hello.session;
+    let mut table = registry.table();
+    let supersedes = match table.admission.judge(&hello, &established.info, env.now()) {
+        Judgement::Create { supersedes } => supersedes,
+        Judgement::Refuse(refuse) => {
+            drop(table);
+            let why = refuse.reason.clone();
+            turn_away(registry, Parked { established, hello, slot }, refuse);
+            return Err(AcceptError::Abandoned(why));
+        }
+        Judgement::Attach | Judgement::Retry(_) => {
+            return Err(AcceptError::Abandoned("the session exists already".to_owned()));
+        }
+    };
+    let Some(secret) = hello.secret.clone() else {
+        return Err(AcceptError::Abandoned("it did not tell the session's secret".to_owned()));
+    };
+    table.admission.insert(session, secret.clone(), established.info.binding.clone());
+    let shared = setup::session(&env, Role::Acceptor, session, secret);
+    table.sessions.insert(session, shared.clone());
+    let superseded = supersedes.iter().filter_map(|old| table.sessions.get(old).cloned()).collect();
+    drop(table);
+    let ended = registry.clone();
+    Task::spawn(shared.clone(), None, Box::new(move |reason| ended.forget(session, reason)));
+    if let Err((established, _)) = shared.attach(established, Some(hello)) {
+        link::close(&established.connection, CloseCode::Busy, "the session ended at once");
+    }
+    Ok((shared, superseded))
+}
+
+/// Refuses a visitor, for the application or because it said nothing.
+pub(crate) fn decline(registry: &Arc<Registry>, visitor: &Visitor, code: CloseCode, reason: &str) {
+    if let Some(parked) = registry.unpark(visitor.session, None) {
+        turn_away(registry, parked, refuse(code, reason, code == CloseCode::Busy));
+    }
+}
+
+/// Tells a stranger no, in the background.
+pub(super) fn turn_away(registry: &Arc<Registry>, parked: Parked, refuse: Refuse) {
+    registry.count_refused();
+    let env = registry.env.clone();
+    registry.env.spawn(async move {
+        let Parked { established, slot, .. } = parked;
+        greeting::say_no(&env, established.connection, established.control, refuse).await;
+        drop(slot);
+    });
+}
+
+/// Lets only sessions that live attach, for an endpoint whose handles are gone.
+pub(crate) fn abandon(registry: &Arc<Registry>) {
+    for parked in registry.shut(Doors::ForSessions) {
+        turn_away(registry, parked, refuse(CloseCode::Busy, "no new sessions are taken", true));
+    }
+}
+
+/// Ends everything: nobody is taken, and all sessions are closed.
+pub(crate) async fn close(registry: &Arc<Registry>, reason: &str, drain: Duration) {
+    for parked in registry.shut(Doors::Closed) {
+        turn_away(registry, parked, refuse(CloseCode::Busy, "the endpoint closes", true));
+    }
+    registry.close_sessions(reason, drain).await;
+}
+
+/// Whether anything but a Hello opens a conversation: nothing does.
+pub(super) fn expect_hello(frame: Control) -> Result<Box<crate::wire::Hello>, String> {
+    match frame {
+        Control::Hello(hello) => Ok(hello),
+        _ => Err("the first control frame must be a Hello".to_owned()),
+    }
+}

@@ -1,0 +1,148 @@
+//! What every task of an endpoint lives on: sockets, tasks, timers, time and randomness, all of them replaceable.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use rand::rngs::{StdRng, SysRng};
+use rand::{Rng, SeedableRng, TryRng};
+
+use super::clock::Clock;
+use super::socket::SocketFactory;
+use crate::config::Config;
+use crate::error::BindError;
+use crate::protocol::types::LinkId;
+use crate::store::Store;
+use crate::tls::Identity;
+
+/// A future behind a pointer.
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Locks, and goes on with what is there when another thread panicked while it held the lock: no state here is
+/// left half-changed by a panic that could be relied upon not to be.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// 32 bytes from the operating system.
+pub(crate) fn system_seed() -> Result<[u8; 32], BindError> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(|error| BindError::NoRandomness(error.to_string()))?;
+    Ok(seed)
+}
+
+/// See the module.
+pub(crate) struct Environment {
+    pub(crate) identity: Identity,
+    pub(crate) config: Config,
+    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) sockets: Arc<dyn SocketFactory>,
+    pub(crate) clock: Arc<dyn Clock>,
+    runtime: Arc<dyn quinn::Runtime>,
+    random: Mutex<StdRng>,
+    links: AtomicU64,
+    /// Held by connections that are being closed.
+    closing: Arc<Notify>,
+}
+
+/// Keeps [`Environment::closed`] waiting.
+pub(crate) struct Closing(Option<Arc<Notify>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // The count must be down when whoever waits looks at it.
+        if let Some(notify) = self.0.take() {
+            let others = Arc::downgrade(&notify);
+            drop(notify);
+            if let Some(notify) = others.upgrade() {
+                notify.notify_waiters();
+            }
+        }
+    }
+}
+
+impl Environment {
+    pub(crate) fn new(
+        identity: Identity,
+        config: Config,
+        store: Option<Arc<dyn Store>>,
+        sockets: Arc<dyn SocketFactory>,
+        clock: Arc<dyn Clock>,
+        runtime: Arc<dyn quinn::Runtime>,
+        seed: [u8; 32],
+    ) -> Self {
+        let random = Mutex::new(StdRng::from_seed(seed));
+        Self { identity, config, store, sockets, clock, runtime, random, links: AtomicU64::new(0), closing: Arc::default() }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.runtime.now()
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<dyn quinn::Runtime> {
+        self.runtime.clone()
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(Box::pin(task));
+    }
+
+    pub(crate) fn new_timer(&self, at: Instant) -> Pin<Box<dyn quinn::AsyncTimer>> {
+        self.runtime.new_timer(at)
+    }
+
+    pub(crate) async fn sleep(&self, time: Duration) {
+        let mut timer = self.new_timer(self.now() + time);
+        poll_fn(|cx| timer.as_mut().poll(cx)).await;
+    }
+
+    /// What `future` yields, or `None` if it takes longer than `time`. A result in time always wins.
+    pub(crate) async fn timeout<T>(&self, time: Duration, future: impl Future<Output = T>) -> Option<T> {
+        let mut timer = self.new_timer(self.now() + time);
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        lock(&self.random).fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// To be held while a connection that was closed still has to tell its peer.
+    pub(crate) fn closing(&self) -> Closing {
+        Closing(Some(self.closing.clone()))
+    }
+
+    /// Waits until all closed connections have told their peers.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let mut changed = pin!(self.closing.notified());
+            changed.as_mut().enable();
+            if Arc::strong_count(&self.closing) == 1 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(crate) fn next_link(&self) -> LinkId {
+        LinkId(self.links.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,144 @@
+//! One QUIC connection of a session: its streams and datagrams to frames, and back.
+//!
+//! | carries | is |
+//! |---|---|
+//! | control frames | one bidirectional stream, opened by the dialer, ahead of everything else |
+//! | messages | a unidirectional stream for each channel and direction, opened when first needed |
+//! | heartbeats | datagrams of one byte |
+//!
+//! The [`Writer`] belongs to the session's task, which polls it; the readers are tasks of their own, one for each
+//! stream, and feed the session's state.
+
+mod lane;
+mod reader;
+mod window;
+mod writer;
+
+use bytes::BytesMut;
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
+
+pub(crate) use reader::spawn_readers;
+pub(crate) use writer::Writer;
+
+use crate::error::CloseCode;
+use crate::protocol::types::{LinkEnd, LinkId, LinkInfo};
+use crate::tls::PeerIdentity;
+use crate::wire::control::ControlDecoder;
+use crate::wire::{Control, MAX_HELLO, MAX_REASON, WireError, control};
+
+/// Bytes of payload that may wait between the machine and quinn.
+pub(crate) const INITIAL_ROOM: usize = 128 * 1024;
+
+/// What a chunk read from a stream may have at most, in bytes.
+const CHUNK_MAX: usize = 64 * 1024;
+
+/// The label of the exporter that proofs are bound to (rule S4).
+const EXPORTER: &[u8] = b"EXPORTER-bowline-attach";
+
+/// A connection whose handshake is complete and whose control stream is open, not yet handed to a session.
+pub(crate) struct Established {
+    pub(crate) link: LinkId,
+    pub(crate) connection: Connection,
+    /// The endpoint of a dialed connection, which has no other.
+    pub(crate) socket: Option<quinn::Endpoint>,
+    pub(crate) control: ControlStream,
+    pub(crate) info: LinkInfo,
+    /// `None`: anonymous.
+    pub(crate) peer: Option<PeerIdentity>,
+}
+
+/// What the readers of a link start from.
+pub(crate) struct Reader {
+    connection: Connection,
+    control: RecvStream,
+    decoder: ControlDecoder,
+}
+
+impl Established {
+    pub(super) fn split(self) -> (LinkInfo, Writer, Reader) {
+        let ControlStream { send, receive, decoder } = self.control;
+        let reader = Reader { connection: self.connection.clone(), control: receive, decoder };
+        (self.info, Writer::new(self.link, self.connection, self.socket, send), reader)
+    }
+}
+
+/// The control stream while no machine drives it.
+pub(crate) struct ControlStream {
+    send: SendStream,
+    receive: RecvStream,
+    decoder: ControlDecoder,
+}
+
+/// Why a control stream yields no frame.
+pub(crate) enum ControlError {
+    Lost,
+    Malformed(WireError),
+}
+
+impl ControlStream {
+    pub(crate) fn new((send, receive): (SendStream, RecvStream)) -> Self {
+        // Refused only for a stream that is closed already, which the first write will tell.
+        let _ = send.set_priority(1);
+        Self { send, receive, decoder: ControlDecoder::new(MAX_HELLO) }
+    }
+
+    /// The next frame.
+    pub(crate) async fn next(&mut self) -> Result<Control, ControlError> {
+        loop {
+            if let Some(frame) = self.decoder.next().map_err(ControlError::Malformed)? {
+                return Ok(frame);
+            }
+            match self.receive.read_chunk(MAX_HELLO, true).await {
+                Ok(Some(chunk)) => self.decoder.push(&chunk.bytes),
+                Ok(None) | Err(ReadError::Reset(_)) => {
+                    return Err(ControlError::Malformed(WireError::Truncated("control stream")));
+                }
+                Err(_) => return Err(ControlError::Lost),
+            }
+        }
+    }
+
+    pub(crate) async fn send(&mut self, frame: &Control) -> Result<(), WriteError> {
+        let mut bytes = BytesMut::new();
+        control::encode(frame, &mut bytes);
+        self.send.write_chunk(bytes.freeze()).await
+    }
+
+    /// Ends the stream and waits until the peer has acknowledged everything on it.
+    pub(crate) async fn finish(&mut self) {
+        if self.send.finish().is_ok() {
+            // Whichever way it ended, there is nothing left to wait for.
+            let _ = self.send.stopped().await;
+        }
+    }
+}
+
+/// What binds a proof to this connection.
+pub(crate) fn exporter(connection: &Connection) -> Result<[u8; 32], String> {
+    let mut exporter = [0; 32];
+    match connection.export_keying_material(&mut exporter, EXPORTER, b"") {
+        Ok(()) => Ok(exporter),
+        Err(error) => Err(format!("no TLS exporter: {error:?}")),
+    }
+}
+
+/// Closes a connection for a reason that the peer is told.
+pub(crate) fn close(connection: &Connection, code: CloseCode, reason: &str) {
+    connection.close(VarInt::from_u32(code.value()), cut(reason).as_bytes());
+}
+
+/// What the end of a connection means to the machine.
+pub(crate) fn end_of(error: &ConnectionError) -> LinkEnd {
+    if let ConnectionError::ApplicationClosed(close) = error
+        && let Ok(code) = u32::try_from(close.error_code.into_inner())
+    {
+        let reason = cut(&String::from_utf8_lossy(&close.reason)).to_owned();
+        return LinkEnd::Closed { code: CloseCode::from_value(code), reason };
+    }
+    LinkEnd::Lost(error.to_string())
+}
+
+/// The beginning of a reason, as much as may travel.
+fn cut(reason: &str) -> &str {
+    (0..=MAX_REASON.min(reason.len())).rev().find_map(|end| reason.get(..end)).unwrap_or_default()
+}

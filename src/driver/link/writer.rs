@@ -1,0 +1,236 @@
+//! The sending side of a link: control frames first, then heartbeats, then the channels in turn.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use quinn::{Connection, SendStream, VarInt};
+
+use super::lane::{Lane, Progress, poll_write};
+use super::window::SendWindow;
+use crate::driver::environment::Environment;
+use crate::driver::transport::UNI_STREAMS;
+use crate::error::CloseCode;
+use crate::id::ChannelId;
+use crate::protocol::types::{LinkId, LinkSample};
+use crate::wire::{Data, Frame, control, heartbeat};
+
+/// Streams that may be open before one of an idle channel is finished to open another (rule C3): fewer than what a
+/// peer permits from the start.
+const STREAMS_KEPT: usize = UNI_STREAMS as usize * 3 / 4;
+
+/// Streams permitted to the peer beyond its channels: those of former links of idle channels, not yet read to the end.
+const STREAMS_SPARE: usize = 16;
+
+/// How long a closing link waits until its last control frames are acknowledged, in round trips and at most.
+const LINGER_RTTS: u32 = 3;
+const LINGER_MIN: Duration = Duration::from_millis(20);
+const LINGER_MAX: Duration = Duration::from_millis(500);
+
+/// How long the socket of a dialed connection stays to repeat that the connection is closed.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(crate) struct Writer {
+    pub(crate) id: LinkId,
+    connection: Connection,
+    socket: Option<quinn::Endpoint>,
+    control: SendStream,
+    /// Control frames that quinn has not taken, and the beginning of them, which it has seen.
+    queued: BytesMut,
+    offered: Bytes,
+    beats: Vec<u8>,
+    lanes: BTreeMap<ChannelId, Lane>,
+    /// The lanes with something to write, the next one first.
+    pending: VecDeque<ChannelId>,
+    window: SendWindow,
+    turns: u64,
+    /// The connection is gone; the machine will hear of it from the reader.
+    lost: bool,
+    remote: SocketAddr,
+    streams_permitted: usize,
+}
+
+impl Writer {
+    pub(super) fn new(
+        id: LinkId,
+        connection: Connection,
+        socket: Option<quinn::Endpoint>,
+        control: SendStream,
+    ) -> Self {
+        let remote = connection.remote_address();
+        let window = SendWindow::new(&connection);
+        Self {
+            id,
+            connection,
+            socket,
+            control,
+            queued: BytesMut::new(),
+            offered: Bytes::new(),
+            beats: Vec::new(),
+            lanes: BTreeMap::new(),
+            pending: VecDeque::new(),
+            window,
+            turns: 0,
+            lost: false,
+            remote,
+            streams_permitted: UNI_STREAMS as usize,
+        }
+    }
+
+    /// Queues a frame.
+    pub(crate) fn push(&mut self, frame: Frame) {
+        match frame {
+            _ if self.lost => {}
+            Frame::Control(frame) => control::encode(&frame, &mut self.queued),
+            Frame::Heartbeat(beat) => self.beats.push(heartbeat::encode(beat)),
+            Frame::Data(data) => self.push_data(data),
+        }
+    }
+
+    fn push_data(&mut self, data: Data) {
+        let channel = data.channel;
+        let lane = self.lanes.entry(channel).or_insert_with(|| Lane::new(&data));
+        if lane.is_idle() {
+            self.pending.push_back(channel);
+        }
+        if let Err(error) = lane.push(data) {
+            // What is on the stream cannot be taken back; another link can say it anew.
+            tracing::error!(%channel, %error, "a message cannot be written to this link");
+            super::close(&self.connection, CloseCode::Reattach, "this link cannot go on");
+            self.lost = true;
+        }
+    }
+
+    /// Writes what quinn takes. Yields the bytes of channel data that the link can take anew.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> usize {
+        if self.lost {
+            return 0;
+        }
+        self.turns += 1;
+        self.poll_control(cx);
+        for beat in self.beats.drain(..) {
+            // Refused only if the connection is gone.
+            let _ = self.connection.send_datagram(Bytes::copy_from_slice(&[beat]));
+        }
+        self.poll_lanes(cx)
+    }
+
+    fn poll_control(&mut self, cx: &mut Context<'_>) {
+        loop {
+            if self.offered.is_empty() {
+                self.offered = self.queued.split().freeze();
+            }
+            if self.offered.is_empty() {
+                self.window.set_reserve(&self.connection, false);
+                return;
+            }
+            match poll_write(&mut self.control, cx, std::slice::from_mut(&mut self.offered)) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => {
+                    self.lost = true;
+                    return;
+                }
+                Poll::Pending if self.window.set_reserve(&self.connection, true) => {}
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    fn poll_lanes(&mut self, cx: &mut Context<'_>) -> usize {
+        let mut freed = 0;
+        for _ in 0..self.pending.len() {
+            let Some(channel) = self.pending.pop_front() else { break };
+            self.make_room_for_stream(channel);
+            let Some(lane) = self.lanes.get_mut(&channel) else { continue };
+            lane.used = self.turns;
+            let mut progress = lane.poll(cx, &self.connection, &mut freed);
+            if matches!(progress, Progress::Blocked) && self.window.refresh(&self.connection) {
+                progress = lane.poll(cx, &self.connection, &mut freed);
+            }
+            match progress {
+                Progress::Idle => {}
+                Progress::Blocked => self.pending.push_back(channel),
+                Progress::Lost => self.lost = true,
+            }
+        }
+        freed
+    }
+
+    /// Finishes the stream that was idle for longest if a channel needs one and there are many. Its channel opens
+    /// another when it has something to send again.
+    fn make_room_for_stream(&mut self, channel: ChannelId) {
+        if self.lanes.get(&channel).is_none_or(Lane::has_stream) {
+            return;
+        }
+        let open = self.lanes.iter().filter(|(_, lane)| lane.has_stream());
+        if open.clone().count() < STREAMS_KEPT {
+            return;
+        }
+        let idlest = open.filter(|(_, lane)| lane.is_idle()).min_by_key(|(_, lane)| lane.used);
+        if let Some(lane) = idlest.map(|(channel, _)| *channel).and_then(|it| self.lanes.remove(&it)) {
+            lane.finish();
+        }
+    }
+
+    /// What the machine wants to know of the transport.
+    pub(crate) fn sample(&self) -> LinkSample {
+        let stats = self.connection.stats();
+        LinkSample {
+            rtt: stats.path.rtt,
+            acks_received: stats.frame_rx.acks,
+            datagrams_received: stats.udp_rx.datagrams,
+        }
+    }
+
+    /// The peer's address, if it is another than the last time.
+    pub(crate) fn take_new_remote(&mut self) -> Option<SocketAddr> {
+        let remote = self.connection.remote_address();
+        (std::mem::replace(&mut self.remote, remote) != remote).then_some(remote)
+    }
+
+    /// Lets the peer have a stream for each of this many channels.
+    pub(crate) fn permit_streams(&mut self, channels: usize) {
+        let wanted = channels + STREAMS_SPARE;
+        if wanted > self.streams_permitted
+            && let Ok(streams) = u32::try_from(wanted)
+        {
+            self.streams_permitted = wanted;
+            self.connection.set_max_concurrent_uni_streams(VarInt::from_u32(streams));
+        }
+    }
+
+    /// Closes the link, after its last control frames have arrived or it would take too long. A close can outrun
+    /// them, so its reason says the same in short.
+    pub(crate) async fn close(mut self, env: Arc<Environment>, code: CloseCode, reason: String) {
+        if self.connection.close_reason().is_none() {
+            let linger = (LINGER_RTTS * self.connection.rtt()).clamp(LINGER_MIN, LINGER_MAX);
+            env.timeout(linger, self.flush()).await;
+        }
+        super::close(&self.connection, code, &reason);
+        if let Some(socket) = self.socket.take() {
+            let closing = env.closing();
+            env.clone().spawn(async move {
+                env.timeout(DRAIN_MAX, socket.wait_idle()).await;
+                drop(closing);
+            });
+        }
+    }
+
+    async fn flush(&mut self) {
+        for mut bytes in [std::mem::take(&mut self.offered), self.queued.split().freeze()] {
+            while !bytes.is_empty() {
+                if self.control.write_chunks(std::slice::from_mut(&mut bytes)).await.is_err() {
+                    return;
+                }
+            }
+        }
+        if self.control.finish().is_ok() {
+            // Whichever way it ended, there is nothing left to wait for.
+            let _ = self.control.stopped().await;
+        }
+    }
+}

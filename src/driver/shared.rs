@@ -1,0 +1,274 @@
+//! The state of one session, shared by its task, the readers of its links and the application's handles.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, broadcast};
+use tracing::Span;
+
+use super::environment::{Environment, lock};
+use super::link::{self, Established, INITIAL_ROOM, Writer};
+use super::waiting::Waiting;
+use crate::error::{CloseCode, CloseReason, ConnectError};
+use crate::id::SessionId;
+use crate::protocol::machine::Machine;
+use crate::protocol::types::{Event, LinkId, Role, SessionState};
+use crate::tls::PeerIdentity;
+use crate::wire::{Control, Frame, Hello};
+
+/// Events that a subscriber may be behind before it misses some.
+const EVENTS_MAX: usize = 256;
+
+/// See the module. Whoever holds it keeps the memory, not the session: that is what [`Handle`] is for.
+pub(crate) struct Shared {
+    pub(crate) env: Arc<Environment>,
+    pub(crate) id: SessionId,
+    pub(crate) role: Role,
+    pub(super) span: Span,
+    state: Mutex<State>,
+    /// Told when something has changed that a future in [`Shared::until`] may be looking for.
+    changed: Notify,
+}
+
+pub(crate) struct State {
+    pub(crate) machine: Machine,
+    pub(crate) waiting: Waiting,
+    /// Who the peer has proved to be.
+    pub(crate) peer: Option<PeerIdentity>,
+    /// Where the last link led to when it was made.
+    remote: Option<SocketAddr>,
+    /// Links that the session's task has yet to take over.
+    pub(super) arrivals: Vec<Writer>,
+    /// Links whose connection is gone, which the task has yet to drop.
+    pub(super) departures: Vec<LinkId>,
+    /// The last journal batch that is durable.
+    pub(super) durable: u64,
+    /// `None` once the session is over.
+    pub(super) events: Option<broadcast::Sender<Event>>,
+    /// Why the first attach came to nothing.
+    failure: Option<ConnectError>,
+    /// The task has done everything that there was to do.
+    pub(super) ended: bool,
+    /// The task has been told to look.
+    flagged: bool,
+    /// How to tell it.
+    task: Option<Waker>,
+}
+
+impl State {
+    /// Notes that the task has something to look at. Yields its waker unless it knows already.
+    fn flag(&mut self) -> Option<Waker> {
+        let first = !std::mem::replace(&mut self.flagged, true);
+        if first { self.task.take() } else { None }
+    }
+
+    /// For the task, before it goes to sleep: whether there is something to look at.
+    pub(super) fn take_flag(&mut self, waker: &Waker) -> bool {
+        match &mut self.task {
+            Some(task) => task.clone_from(waker),
+            task => *task = Some(waker.clone()),
+        }
+        std::mem::take(&mut self.flagged)
+    }
+
+    /// Why the session is over, if it is.
+    pub(crate) fn closed(&self) -> Option<CloseReason> {
+        match self.machine.state() {
+            SessionState::Closed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        env: Arc<Environment>,
+        id: SessionId,
+        role: Role,
+        machine: Machine,
+        span: Span,
+    ) -> Arc<Self> {
+        let state = State {
+            machine,
+            waiting: Waiting::default(),
+            peer: None,
+            remote: None,
+            arrivals: Vec::new(),
+            departures: Vec::new(),
+            durable: 0,
+            events: Some(broadcast::Sender::new(EVENTS_MAX)),
+            failure: None,
+            ended: false,
+            flagged: true,
+            task: None,
+        };
+        Arc::new(Self { env, id, role, span, state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    /// The state, to look at. What changes it goes through [`feed`](Self::feed).
+    pub(crate) fn look(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Changes the state, and has the session's task see to what follows from it.
+    pub(crate) fn feed<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let now = self.env.now();
+        let (result, task) = {
+            let mut state = self.look();
+            (change(&mut state, now), state.flag())
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+        result
+    }
+
+    /// The same for the task itself, which need not be told.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let now = self.env.now();
+        change(&mut self.look(), now)
+    }
+
+    /// Has all futures in [`until`](Self::until) look again.
+    pub(super) fn notify_changed(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until `check`, asked after every change of the session's state, yields something.
+    pub(crate) async fn until<T>(&self, mut check: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(found) = check(&mut self.look()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    /// Hands a connection to the session, with the Hello that came on it if this side accepted it. Gives both back if
+    /// the session is over.
+    pub(super) fn attach(
+        self: &Arc<Self>,
+        established: Established,
+        hello: Option<Box<Hello>>,
+    ) -> Result<(), (Established, Option<Box<Hello>>)> {
+        let link = established.link;
+        let split = self.feed(|state, now| {
+            if state.closed().is_some() {
+                return Err((established, hello));
+            }
+            state.peer.clone_from(&established.peer);
+            state.remote = Some(established.connection.remote_address());
+            let (info, writer, reader) = established.split();
+            state.machine.handle_link_up(link, info, now);
+            state.machine.handle_link_room(link, INITIAL_ROOM);
+            if let Some(hello) = hello {
+                state.machine.handle_frame(link, Frame::Control(Control::Hello(hello)), now);
+            }
+            state.arrivals.push(writer);
+            Ok(reader)
+        });
+        split.map(|reader| link::spawn_readers(self, link, reader))
+    }
+
+    /// Tells whoever makes this session that it came to nothing. Without effect once a link was attached.
+    pub(super) fn fail(&self, error: ConnectError) {
+        let mut state = self.look();
+        if state.failure.is_none() && state.machine.state() == SessionState::Connecting {
+            state.failure = Some(error);
+            drop(state);
+            self.notify_changed();
+        }
+    }
+
+    /// Waits for the first attach of a dialed session.
+    pub(crate) async fn attached(&self) -> Result<(), ConnectError> {
+        self.until(|state| match state.machine.state() {
+            SessionState::Closed(reason) => Some(Err(ConnectError::Refused(reason))),
+            SessionState::Connecting => state.failure.take().map(Err),
+            _ => Some(Ok(())),
+        })
+        .await
+    }
+
+    /// Why a dial that nobody answered came to nothing.
+    pub(super) fn unanswered(&self, waited: Duration) -> ConnectError {
+        match self.look().remote {
+            Some(addr) => {
+                let reason = format!("it did not take the session within {waited:?}");
+                ConnectError::Failed { addr, reason }
+            }
+            None => ConnectError::Unreachable { addrs: Vec::new(), waited },
+        }
+    }
+
+    /// Waits until the dialer has confirmed an accepted session.
+    pub(crate) async fn confirmed(&self) -> Result<(), CloseReason> {
+        self.until(|state| match state.closed() {
+            Some(reason) => Some(Err(reason)),
+            None => state.machine.is_confirmed().then_some(Ok(())),
+        })
+        .await
+    }
+
+    /// Waits until a journal batch is durable, or the session is over.
+    pub(crate) async fn durable(&self, batch: u64) -> Result<(), CloseReason> {
+        self.until(|state| match state.closed() {
+            _ if state.durable >= batch => Some(Ok(())),
+            Some(reason) => Some(Err(reason)),
+            None => None,
+        })
+        .await
+    }
+
+    /// Waits until the session is over, the peer told as far as it could be, and its task done.
+    pub(crate) async fn ended(&self) -> CloseReason {
+        self.until(|state| if state.ended { state.closed() } else { None }).await
+    }
+
+    pub(crate) fn close(&self, code: CloseCode, reason: &str, drain: Duration) {
+        self.feed(|state, now| state.machine.close(code, reason, drain, now));
+    }
+
+    /// The events from now on; `None` when there will be none.
+    pub(crate) fn subscribe(&self) -> Option<broadcast::Receiver<Event>> {
+        self.look().events.as_ref().map(broadcast::Sender::subscribe)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.id).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// What an application's handles have in common: when the last one is dropped, the session ends.
+#[derive(Debug)]
+pub(crate) struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self(shared))
+    }
+}
+
+impl std::ops::Deref for Handle {
+    type Target = Arc<Shared>;
+
+    fn deref(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.0.look().closed().is_none() {
+            self.0.close(CloseCode::Dropped, "the last handle was dropped", Duration::ZERO);
+        }
+    }
+}

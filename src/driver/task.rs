@@ -1,0 +1,299 @@
+//! The task of a session: wait, feed, drain.
+//!
+//! Everything that comes in is fed to the machine under the session's lock, here or by a reader or a handle; what the
+//! machine wants done is drained here and nowhere else, into the buffers of the links, which are then written.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tracing::Instrument;
+
+use super::dialer::Dialer;
+use super::environment::BoxFuture;
+use super::journal::Journal;
+use super::link::{self, Established, Writer};
+use super::shared::{Shared, State};
+use crate::error::{CloseCode, CloseReason, ConnectError};
+use crate::protocol::types::{Event, LinkId, Output, Wake};
+
+/// Turns before other tasks get theirs.
+const TURNS_MAX: usize = 32;
+
+/// What to do when the session is over.
+pub(super) type OnEnd = Box<dyn FnOnce(CloseReason) + Send>;
+
+/// See the module.
+pub(super) struct Task {
+    shared: Arc<Shared>,
+    links: BTreeMap<LinkId, Writer>,
+    /// `None` on the accepting side, which waits for the dialer.
+    dialer: Option<Dialer>,
+    dialing: Option<BoxFuture<Result<Established, ConnectError>>>,
+    journal: Option<Journal>,
+    timer: Pin<Box<dyn quinn::AsyncTimer>>,
+    /// What the timer is set to.
+    deadline: Option<Instant>,
+    /// Links that still have something to tell their peer.
+    closing: Vec<BoxFuture<()>>,
+    on_end: Option<OnEnd>,
+    /// Why the session is over, once it is.
+    over: Option<CloseReason>,
+    woken: Vec<Waker>,
+}
+
+impl Task {
+    /// Starts the task of a session.
+    pub(super) fn spawn(shared: Arc<Shared>, dialer: Option<Dialer>, on_end: OnEnd) {
+        let env = shared.env.clone();
+        let span = shared.span.clone();
+        let task = Self {
+            links: BTreeMap::new(),
+            dialer,
+            dialing: None,
+            journal: env.store.clone().map(Journal::new),
+            timer: env.new_timer(env.now()),
+            deadline: None,
+            closing: Vec::new(),
+            on_end: Some(on_end),
+            over: None,
+            woken: Vec::new(),
+            shared,
+        };
+        env.spawn(task.instrument(span));
+    }
+
+    /// Does what the machine wants done. Whether anything was.
+    fn drain(&mut self, waker: &Waker) -> bool {
+        let shared = self.shared.clone();
+        let now = shared.env.now();
+        let mut state = shared.look();
+        let mut busy = state.take_flag(waker);
+        self.take_over(&mut state);
+        let mut changed = false;
+        let wait = loop {
+            match state.machine.poll_output(now) {
+                Output::Wait(deadline) => break deadline,
+                Output::Transmit { link, frame } => {
+                    if let Some(writer) = self.links.get_mut(&link) {
+                        writer.push(frame);
+                    }
+                }
+                Output::CloseLink { link, code, reason } => self.close_link(link, code, reason),
+                Output::Dial { attempt, timeout } => self.dial(attempt, timeout),
+                Output::AbortDial => self.dialing = None,
+                Output::Journal(batch) => match &mut self.journal {
+                    Some(journal) => journal.push(batch),
+                    None => tracing::error!("a journal without a store"),
+                },
+                Output::Event(event) => announce(&state, event),
+                Output::Wake(wake) => changed |= self.note(&mut state, wake),
+            }
+            busy = true;
+        };
+        if self.over.is_none() {
+            self.over = state.closed();
+        }
+        drop(state);
+        self.set_timer(wait);
+        for waker in self.woken.drain(..) {
+            waker.wake();
+        }
+        if changed {
+            self.shared.notify_changed();
+        }
+        busy
+    }
+
+    /// Takes links over from whoever attached them, and lets go of those that are gone.
+    fn take_over(&mut self, state: &mut State) {
+        for writer in state.arrivals.drain(..) {
+            self.links.insert(writer.id, writer);
+        }
+        for link in state.departures.drain(..) {
+            self.links.remove(&link);
+        }
+    }
+
+    /// Collects whom a change concerns. Whether it concerns those in [`Shared::until`].
+    fn note(&mut self, state: &mut State, wake: Wake) -> bool {
+        let State { machine, waiting, .. } = state;
+        match wake {
+            Wake::Readable(channel) => self.woken.extend(waiting.receivers.remove(&channel)),
+            Wake::Writable(channel) => {
+                self.woken.extend(waiting.senders.get(&channel).and_then(|queue| queue.first()));
+            }
+            Wake::Resolved(channel) => {
+                let progress = |epoch, sequence| machine.progress(channel, epoch, sequence);
+                waiting.receipts.take_met(channel, progress, &mut self.woken);
+            }
+            Wake::Incoming => self.woken.extend(waiting.incoming.all().cloned()),
+            Wake::State => {}
+        }
+        let concerns_all = matches!(wake, Wake::State);
+        if concerns_all || matches!(wake, Wake::Incoming) {
+            let channels = machine.stats().channels;
+            self.links.values_mut().for_each(|link| link.permit_streams(channels));
+        }
+        concerns_all
+    }
+
+    fn close_link(&mut self, link: LinkId, code: CloseCode, reason: String) {
+        if let Some(writer) = self.links.remove(&link) {
+            tracing::debug!(link = link.0, ?code, %reason, "closing a link");
+            self.closing.push(Box::pin(writer.close(self.shared.env.clone(), code, reason)));
+        }
+    }
+
+    fn dial(&mut self, attempt: u32, timeout: Duration) {
+        match &self.dialer {
+            Some(dialer) => {
+                tracing::debug!(attempt, ?timeout, "dialing");
+                self.dialing = Some(dialer.dial(timeout));
+            }
+            None => tracing::error!("the accepting side cannot dial"),
+        }
+    }
+
+    fn set_timer(&mut self, wait: Option<Instant>) {
+        if self.deadline != wait {
+            self.deadline = wait;
+            if let Some(deadline) = wait {
+                self.timer.as_mut().reset(deadline);
+            }
+        }
+    }
+
+    /// Feeds what this task itself waits for. Whether there was anything.
+    fn feed(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = self.feed_dial(cx);
+        busy |= self.feed_journal(cx);
+        busy |= self.feed_time(cx);
+        busy | self.feed_room(cx)
+    }
+
+    fn feed_dial(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(dialing) = &mut self.dialing else { return false };
+        let Poll::Ready(result) = dialing.as_mut().poll(cx) else { return false };
+        self.dialing = None;
+        match result {
+            Ok(established) => {
+                if let Some(dialer) = &mut self.dialer {
+                    dialer.bind_to(established.peer.as_ref());
+                }
+                if let Err((established, _)) = self.shared.attach(established, None) {
+                    link::close(&established.connection, CloseCode::Normal, "the session is over");
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "dialing failed");
+                self.shared.change(|state, now| state.machine.handle_dial_failed(error.to_string(), now));
+                self.shared.fail(error);
+            }
+        }
+        true
+    }
+
+    fn feed_journal(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(journal) = &mut self.journal else { return false };
+        let Poll::Ready(result) = journal.poll(cx) else { return false };
+        self.shared.change(|state, now| match &result {
+            Ok(number) => {
+                state.durable = *number;
+                state.machine.handle_journaled(*number, now);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "closing the session");
+                state.machine.close(CloseCode::StoreFailed, &error.reason, Duration::ZERO, now);
+            }
+        });
+        self.shared.notify_changed();
+        true
+    }
+
+    fn feed_time(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.deadline.is_none() || self.timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.deadline = None;
+        let links = &mut self.links;
+        self.shared.change(|state, now| {
+            for (link, writer) in links {
+                state.machine.handle_link_sample(*link, writer.sample(), now);
+                if let Some(remote) = writer.take_new_remote() {
+                    state.machine.handle_path_changed(*link, remote, now);
+                }
+            }
+            state.machine.handle_timeout(now);
+        });
+        true
+    }
+
+    /// Writes to the links, and tells the machine what they can take anew.
+    fn feed_room(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        for (link, writer) in &mut self.links {
+            let freed = writer.poll(cx);
+            if freed > 0 {
+                self.shared.change(|state, _| state.machine.handle_link_room(*link, freed));
+                busy = true;
+            }
+        }
+        busy
+    }
+
+    /// Whether the session is over and nothing is left to do.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(reason) = self.over.clone() else { return Poll::Pending };
+        if let Some(on_end) = self.on_end.take() {
+            self.dialing = None;
+            let open: Vec<_> = self.links.keys().copied().collect();
+            for link in open {
+                self.close_link(link, reason.code, reason.reason.clone());
+            }
+            on_end(reason);
+        }
+        self.closing.retain_mut(|closing| closing.as_mut().poll(cx).is_pending());
+        if !self.closing.is_empty() || self.journal.as_ref().is_some_and(|journal| !journal.is_idle()) {
+            return Poll::Pending;
+        }
+        let mut state = self.shared.look();
+        state.events = None;
+        state.ended = true;
+        state.waiting.wake_all(&mut self.woken);
+        drop(state);
+        for waker in self.woken.drain(..) {
+            waker.wake();
+        }
+        self.shared.notify_changed();
+        Poll::Ready(())
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        for _ in 0..TURNS_MAX {
+            let drained = this.drain(cx.waker());
+            if !this.feed(cx) && !drained {
+                this.closing.retain_mut(|closing| closing.as_mut().poll(cx).is_pending());
+                return this.poll_end(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+fn announce(state: &State, event: Event) {
+    tracing::info!(?event, "session");
+    if let Some(events) = &state.events {
+        // Nobody may be listening.
+        let _ = events.send(event);
+    }
+}

@@ -1,0 +1,222 @@
+//! Tasks that wait for something to happen in a session, and whom to wake for what.
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+use crate::id::{Epoch, Sequence};
+use crate::protocol::types::{ChannelKey, Progress};
+
+/// A place in a queue, held by a future. It must be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(u64);
+
+/// Tasks in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    next: u64,
+    waiting: BTreeMap<Ticket, Waker>,
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether whoever holds this ticket, or comes without one, is next.
+    pub(crate) fn is_turn_of(&self, ticket: Option<Ticket>) -> bool {
+        match (self.waiting.keys().next(), ticket) {
+            (None, _) => true,
+            (first, ticket) => first.copied() == ticket,
+        }
+    }
+
+    /// Takes a place at the end, or keeps the one that the ticket stands for.
+    pub(crate) fn wait(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
+        let ticket = *ticket.get_or_insert_with(|| {
+            self.next += 1;
+            Ticket(self.next)
+        });
+        match self.waiting.get_mut(&ticket) {
+            Some(known) => known.clone_from(waker),
+            None => drop(self.waiting.insert(ticket, waker.clone())),
+        }
+    }
+
+    /// Gives a place back. Yields whom to wake if that was the first one.
+    pub(crate) fn leave(&mut self, ticket: Option<Ticket>) -> Option<Waker> {
+        let was_first = self.is_turn_of(ticket);
+        if let Some(ticket) = ticket {
+            self.waiting.remove(&ticket);
+        }
+        if was_first { self.first() } else { None }
+    }
+
+    /// Who is next.
+    pub(crate) fn first(&self) -> Option<Waker> {
+        self.waiting.values().next().cloned()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Waker> {
+        self.waiting.values()
+    }
+}
+
+/// How far a message must have come for a receipt to resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The peer's session holds it, or it is over.
+    Received,
+    /// It is over.
+    Resolved,
+}
+
+impl Goal {
+    pub(crate) fn is_met_by(self, progress: &Progress) -> bool {
+        match progress {
+            Progress::Accepted => false,
+            Progress::Received => self == Self::Received,
+            Progress::Resolved(_) => true,
+        }
+    }
+}
+
+/// Receipts that somebody waits for, and only those. Messages whose receipt nobody awaits cost nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Receipts {
+    next: u64,
+    channels: BTreeMap<ChannelKey, BTreeMap<ReceiptKey, (Goal, Waker)>>,
+}
+
+/// Which message a receipt is of, and which of those who wait for it.
+type ReceiptKey = (Epoch, Sequence, Ticket);
+
+impl Receipts {
+    pub(crate) fn wait(
+        &mut self,
+        channel: ChannelKey,
+        (epoch, sequence): (Epoch, Sequence),
+        goal: Goal,
+        ticket: &mut Option<Ticket>,
+        waker: &Waker,
+    ) {
+        let ticket = *ticket.get_or_insert_with(|| {
+            self.next += 1;
+            Ticket(self.next)
+        });
+        self.channels
+            .entry(channel)
+            .or_default()
+            .insert((epoch, sequence, ticket), (goal, waker.clone()));
+    }
+
+    pub(crate) fn leave(
+        &mut self,
+        channel: ChannelKey,
+        (epoch, sequence): (Epoch, Sequence),
+        ticket: Ticket,
+    ) {
+        if let Some(receipts) = self.channels.get_mut(&channel) {
+            receipts.remove(&(epoch, sequence, ticket));
+            if receipts.is_empty() {
+                self.channels.remove(&channel);
+            }
+        }
+    }
+
+    /// Takes out those of a channel whose goal is met.
+    pub(crate) fn take_met(
+        &mut self,
+        channel: ChannelKey,
+        progress: impl Fn(Epoch, Sequence) -> Progress,
+        woken: &mut Vec<Waker>,
+    ) {
+        let Some(receipts) = self.channels.get_mut(&channel) else { return };
+        receipts.retain(|(epoch, sequence, _), (goal, waker)| {
+            let met = goal.is_met_by(&progress(*epoch, *sequence));
+            if met {
+                woken.push(waker.clone());
+            }
+            !met
+        });
+        if receipts.is_empty() {
+            self.channels.remove(&channel);
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Waker> {
+        self.channels.values().flat_map(BTreeMap::values).map(|(_, waker)| waker)
+    }
+}
+
+/// Everyone who waits for something in one session.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) senders: BTreeMap<ChannelKey, Queue>,
+    pub(crate) receivers: BTreeMap<ChannelKey, Waker>,
+    pub(crate) receipts: Receipts,
+    pub(crate) incoming: Queue,
+}
+
+impl Waiting {
+    /// Gives back a place in the line of senders. Yields whom to wake.
+    pub(crate) fn leave_line(&mut self, channel: ChannelKey, ticket: &mut Option<Ticket>) -> Option<Waker> {
+        let line = self.senders.get_mut(&channel)?;
+        let next = line.leave(ticket.take());
+        if line.is_empty() {
+            self.senders.remove(&channel);
+        }
+        next
+    }
+
+    /// Everyone, for the end of the session.
+    pub(crate) fn wake_all(&self, woken: &mut Vec<Waker>) {
+        let senders = self.senders.values().flat_map(Queue::all);
+        let waiting = senders.chain(self.receivers.values()).chain(self.receipts.all());
+        woken.extend(waiting.chain(self.incoming.all()).cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waker() -> Waker {
+        Waker::noop().clone()
+    }
+
+    #[test]
+    fn a_queue_is_served_in_order_and_a_place_given_back_moves_it_on() {
+        let mut queue = Queue::default();
+        let (mut first, mut second) = (None, None);
+        assert!(queue.is_turn_of(None));
+        queue.wait(&mut first, &waker());
+        queue.wait(&mut second, &waker());
+        assert!(queue.is_turn_of(first) && !queue.is_turn_of(second) && !queue.is_turn_of(None));
+        assert!(queue.leave(second).is_none());
+        queue.wait(&mut second, &waker());
+        assert!(queue.leave(first).is_some());
+        assert!(queue.is_turn_of(second));
+        assert!(queue.leave(second).is_none() && queue.is_empty());
+    }
+
+    #[test]
+    fn exactly_the_receipts_whose_goal_is_met_are_taken() {
+        let (channel, epoch) = (ChannelKey(1), Epoch::new(1).unwrap());
+        let mut receipts = Receipts::default();
+        for (sequence, goal) in
+            [(0, Goal::Resolved), (1, Goal::Received), (1, Goal::Resolved), (2, Goal::Received)]
+        {
+            receipts.wait(channel, (epoch, sequence), goal, &mut None, &waker());
+        }
+        let mut woken = Vec::new();
+        let progress = |_, sequence| match sequence {
+            0 => Progress::Resolved(crate::error::Outcome::Handled),
+            1 => Progress::Received,
+            _ => Progress::Accepted,
+        };
+        receipts.take_met(channel, progress, &mut woken);
+        assert_eq!((woken.len(), receipts.all().count()), (2, 2));
+        receipts.take_met(channel, progress, &mut woken);
+        assert_eq!(woken.len(), 2);
+    }
+}

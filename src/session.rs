@@ -1,0 +1,205 @@
+//! The handle of a session: channels, events, state, end.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::channel::{Channel, Inbox};
+use crate::config::{ChannelConfig, Delivery};
+use crate::driver::shared::Handle;
+use crate::driver::waiting::Ticket;
+use crate::error::{CloseCode, CloseReason, OpenError};
+use crate::id::SessionId;
+use crate::protocol::types::{Event, SessionState, SessionStats};
+use crate::tls::PeerIdentity;
+use crate::wire::Health;
+
+/// How long [`Session::close`] lets what was accepted be delivered.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The durable conversation between two peers. It outlives its connections: when one is lost, the dialing side makes
+/// another, and both go on where they were.
+///
+/// Cheap to clone. The session lives as long as any handle of it: `Session`, [`Channel`], [`Inbox`],
+/// [`Receipt`](crate::receipt::Receipt), [`Unacked`](crate::channel::Unacked) or [`IncomingChannels`]. When the
+/// last one is dropped without [`close`](Self::close), it ends at once with [`CloseCode::Dropped`], and what is on its
+/// way ends as unknown.
+#[derive(Clone, Debug)]
+pub struct Session(Arc<Handle>);
+
+impl Session {
+    pub(crate) fn new(handle: Arc<Handle>) -> Self {
+        Self(handle)
+    }
+
+    /// The session's name, the same at both ends.
+    pub fn id(&self) -> SessionId {
+        self.0.id
+    }
+
+    /// Who the peer has proved to be. `None` for a dialer that showed no key.
+    pub fn peer(&self) -> Option<PeerIdentity> {
+        self.0.look().peer.clone()
+    }
+
+    /// Opens the channel of this label on this side. The peer does the same when it likes: until then up to 64 KiB
+    /// of what is sent travels ahead, and the rest waits in the outbox.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. Nothing was opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it resolves when it is first polled.
+    pub async fn open(&self, label: &str, config: ChannelConfig) -> Result<(Channel, Inbox), OpenError> {
+        config.validate(self.0.env.config.max_message_size)?;
+        let key = self.0.feed(|state, now| state.machine.open(label, config, now))?;
+        Ok((Channel::new(self.0.clone(), key, label), Inbox::new(self.0.clone(), key, label)))
+    }
+
+    /// The labels that the peer has opened and this side has not, those included that it opened before this call.
+    /// Each label is given once, to one of those who ask.
+    pub fn incoming_channels(&self) -> IncomingChannels {
+        IncomingChannels { handle: self.0.clone() }
+    }
+
+    /// What happens to the session from now on. Holds up to 256 events for a slow subscriber; then the oldest
+    /// make way, and [`Event::Lagged`] says how many. Does not keep the session alive.
+    pub fn events(&self) -> Events {
+        Events { receiver: self.0.subscribe() }
+    }
+
+    /// The state now.
+    pub fn state(&self) -> SessionState {
+        self.0.look().machine.state()
+    }
+
+    /// Figures of the session.
+    pub fn stats(&self) -> SessionStats {
+        self.0.look().machine.stats()
+    }
+
+    /// Tries to reach the peer now, whatever the reconnect policy says: after the network changed, or when a session
+    /// has given up. Without effect while connected and on the accepting side, which cannot dial.
+    pub fn reconnect(&self) {
+        self.0.feed(|state, now| state.machine.reconnect(now));
+    }
+
+    /// Tells the peer how this application is. [`Health::Stalled`] is found out without being told.
+    pub fn set_health(&self, health: Health) {
+        self.0.feed(|state, now| state.machine.set_health(health, now));
+    }
+
+    /// Ends the session in an orderly way: nothing new is accepted, what was accepted is still delivered, for at most
+    /// 10 s, then the peer is told. Yields how it ended, which is otherwise if the session was ended before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the session is closing whether this resolves or not.
+    pub async fn close(&self) -> CloseReason {
+        self.close_with("", DRAIN).await
+    }
+
+    /// [`close`](Self::close), telling the peer why, in at most 256 bytes, and with another limit for the delivery
+    /// of what was accepted. Zero does not wait: what is on its way ends as unknown.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the session is closing whether this resolves or not.
+    pub async fn close_with(&self, reason: &str, drain: Duration) -> CloseReason {
+        self.0.close(CloseCode::Normal, reason, drain);
+        self.0.ended().await
+    }
+
+    /// Waits until the session is over, for whatever reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: this only looks.
+    pub async fn closed(&self) -> CloseReason {
+        self.0.ended().await
+    }
+}
+
+/// The labels that a peer opens, see [`Session::incoming_channels`].
+#[derive(Debug)]
+pub struct IncomingChannels {
+    handle: Arc<Handle>,
+}
+
+/// A label that the peer opened and this side has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IncomingChannel {
+    /// What to [`open`](Session::open) to meet the peer.
+    pub label: String,
+    /// The mode in which the peer sends.
+    pub delivery: Delivery,
+}
+
+impl IncomingChannels {
+    /// Waits for the next label. `None` when the session is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: if it does not resolve, no label was taken.
+    pub async fn next(&mut self) -> Option<IncomingChannel> {
+        let mut place = Place { handle: &self.handle, ticket: None };
+        poll_fn(|cx| {
+            let mut state = place.handle.look();
+            if let Some((label, delivery)) = state.machine.next_incoming() {
+                return Poll::Ready(Some(IncomingChannel { label, delivery }));
+            }
+            if state.closed().is_some() {
+                return Poll::Ready(None);
+            }
+            state.waiting.incoming.wait(&mut place.ticket, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// A place among those who wait for labels.
+struct Place<'a> {
+    handle: &'a Handle,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            // All of them are woken for each label, so nobody needs to be told.
+            drop(self.handle.look().waiting.incoming.leave(self.ticket));
+        }
+    }
+}
+
+/// What happens to a session, see [`Session::events`].
+#[derive(Debug)]
+pub struct Events {
+    receiver: Option<broadcast::Receiver<Event>>,
+}
+
+impl Events {
+    /// Waits for the next event. `None` when the session is over and its last event, [`Event::Closed`], was given.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: if it does not resolve, no event was taken.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.receiver.as_mut()?.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(missed)) => Some(Event::Lagged { missed }),
+            Err(RecvError::Closed) => {
+                self.receiver = None;
+                None
+            }
+        }
+    }
+}

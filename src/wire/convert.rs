@@ -1,0 +1,321 @@
+//! Frames to generated protobuf and back. What comes back has been checked: every length, order and range that
+//! the types of [`frame`](super::frame) promise (rules W6 and W7).
+
+use super::control::{MAX_LANES, MAX_RANGES, MAX_VERDICTS};
+use super::generated::{self as pb, control::Frame as Wire, receiving, retry, sending};
+use super::{
+    Close, Confirm, Control, Hello, MAX_CREDENTIALS, MAX_HELLO, MAX_LABEL, MAX_REASON, PeerLimits, Receiving,
+    ReceivingLane, Refuse, Retry, Secret, Sending, SendingLane, Verdict, Welcome, WireError, varint,
+};
+use crate::config::Delivery;
+use crate::id::{ChannelId, Epoch, Sequence, SessionId};
+
+// ---- To the wire ----
+
+/// Bytes of lanes in one frame. With the frame's own fields it stays below [`MAX_HELLO`], so that it may also be
+/// sent to a peer that has not yet accepted a Hello.
+const LANES_BYTES: usize = MAX_HELLO - 64;
+
+/// How much of each set goes into one piece of a lane. A piece is then at most 200 ranges of 22 bytes, 8 verdicts of
+/// 275, and 300 bytes of the rest: less than [`LANES_BYTES`].
+const PIECE_RANGES: usize = 100;
+const PIECE_VERDICTS: usize = 8;
+
+/// Gives `emit` the one frame that says this, or the several.
+pub(super) fn to_wire(control: &Control, mut emit: impl FnMut(Wire)) {
+    match control {
+        Control::Hello(hello) => emit(Wire::Hello(hello_to_wire(hello))),
+        Control::Welcome(welcome) => emit(Wire::Welcome(pb::Welcome {
+            version: welcome.version,
+            epoch: welcome.epoch.value(),
+            counter: welcome.counter,
+            limits: Some(limits_to_wire(welcome.limits)),
+            durable: welcome.durable,
+        })),
+        Control::Confirm(Confirm { counter, durable }) => {
+            emit(Wire::Confirm(pb::Confirm { counter: *counter, durable: *durable }));
+        }
+        Control::Retry(retry) => emit(Wire::Retry(pb::Retry {
+            why: Some(match retry {
+                Retry::Stale(last) => retry::Why::Stale(*last),
+                Retry::Forgotten => retry::Why::Forgotten(true),
+            }),
+        })),
+        Control::Refuse(refuse) => emit(Wire::Refuse(pb::Refuse {
+            code: refuse.code,
+            reason: cut(&refuse.reason).to_owned(),
+            retry: refuse.retry,
+        })),
+        Control::Sending(Sending { epoch, lanes }) => {
+            let epoch = epoch.value();
+            let lanes = lanes.iter().map(sending_lane_to_wire);
+            pack(lanes, |lanes| emit(Wire::Sending(pb::Sending { epoch, lanes })));
+        }
+        Control::Receiving(Receiving { epoch, lanes }) => {
+            let epoch = epoch.value();
+            let pieces = lanes.iter().flat_map(receiving_lane_to_wire);
+            pack(pieces, |lanes| emit(Wire::Receiving(pb::Receiving { epoch, lanes })));
+        }
+        Control::Close(Close { code, reason }) => {
+            emit(Wire::Close(pb::Close { code: *code, reason: cut(reason).to_owned() }));
+        }
+        Control::CloseAck => emit(Wire::CloseAck(pb::CloseAck {})),
+    }
+}
+
+/// Fills frames with lanes up to the limits.
+fn pack<L: prost::Message>(lanes: impl Iterator<Item = L>, mut emit: impl FnMut(Vec<L>)) {
+    let mut frame = Vec::new();
+    let mut bytes = 0;
+    for lane in lanes {
+        let size = lane.encoded_len();
+        let size = 1 + prost::length_delimiter_len(size) + size;
+        if !frame.is_empty() && (bytes + size > LANES_BYTES || frame.len() == MAX_LANES) {
+            emit(std::mem::take(&mut frame));
+            bytes = 0;
+        }
+        bytes += size;
+        frame.push(lane);
+    }
+    emit(frame);
+}
+
+fn hello_to_wire(hello: &Hello) -> pb::Hello {
+    pb::Hello {
+        version_min: hello.version_min,
+        version_max: hello.version_max,
+        session: hello.session.as_bytes().to_vec().into(),
+        secret: hello.secret.as_ref().map(|Secret(bytes)| bytes.to_vec().into()).unwrap_or_default(),
+        epoch: hello.epoch.value(),
+        peer_epoch: hello.peer_epoch.map_or(0, Epoch::value),
+        counter: hello.counter,
+        proof: hello.proof.to_vec().into(),
+        limits: Some(limits_to_wire(hello.limits)),
+        credentials: hello.credentials.clone(),
+    }
+}
+
+fn limits_to_wire(limits: PeerLimits) -> pb::Limits {
+    pb::Limits { max_message_size: limits.max_message_size, max_channels: limits.max_channels }
+}
+
+fn sending_lane_to_wire(lane: &SendingLane) -> sending::Lane {
+    sending::Lane {
+        channel: lane.channel.0,
+        label: lane.label.clone(),
+        delivery: match lane.delivery {
+            Ok(Delivery::ReliableOrdered) => pb::Delivery::ReliableOrdered.into(),
+            Err(unknown) => unknown,
+        },
+        floor: lane.floor,
+        end: lane.end,
+    }
+}
+
+/// One piece, or several when the sets are long.
+fn receiving_lane_to_wire(lane: &ReceivingLane) -> impl Iterator<Item = receiving::Lane> {
+    let mut received = lane.received.chunks(PIECE_RANGES);
+    let mut handled = lane.handled.chunks(PIECE_RANGES);
+    let mut verdicts = lane.verdicts.chunks(PIECE_VERDICTS);
+    let mut first = true;
+    std::iter::from_fn(move || {
+        let sets = (received.next(), handled.next(), verdicts.next());
+        if !std::mem::take(&mut first) && sets == (None, None, None) {
+            return None;
+        }
+        Some(receiving::Lane {
+            channel: lane.channel.0,
+            received_below: lane.received_below,
+            received: ranges_to_wire(sets.0.unwrap_or_default()),
+            handled_below: lane.handled_below,
+            handled: ranges_to_wire(sets.1.unwrap_or_default()),
+            verdicts: sets.2.unwrap_or_default().iter().map(verdict_to_wire).collect(),
+            window_messages: lane.window_messages,
+            window_bytes: lane.window_bytes,
+            refused: lane
+                .refused
+                .as_deref()
+                .map(|reason| receiving::Refusal { reason: cut(reason).to_owned() }),
+        })
+    })
+}
+
+fn ranges_to_wire(ranges: &[(Sequence, Sequence)]) -> Vec<receiving::Range> {
+    ranges.iter().map(|&(start, end)| receiving::Range { start, length: end.saturating_sub(start) }).collect()
+}
+
+fn verdict_to_wire(verdict: &Verdict) -> receiving::Verdict {
+    receiving::Verdict { sequence: verdict.sequence, reason: cut(&verdict.reason).to_owned() }
+}
+
+// ---- From the wire ----
+
+/// The frame, if it keeps the rules.
+pub(super) fn from_wire(frame: Wire) -> Result<Control, WireError> {
+    Ok(match frame {
+        Wire::Hello(hello) => Control::Hello(Box::new(hello_from_wire(hello)?)),
+        Wire::Welcome(welcome) => Control::Welcome(Welcome {
+            version: welcome.version,
+            epoch: epoch("Welcome.epoch", welcome.epoch)?,
+            counter: number("Welcome.counter", welcome.counter)?,
+            limits: limits("Welcome.limits", welcome.limits)?,
+            durable: welcome.durable,
+        }),
+        Wire::Confirm(pb::Confirm { counter, durable }) => {
+            Control::Confirm(Confirm { counter: number("Confirm.counter", counter)?, durable })
+        }
+        Wire::Retry(retry) => Control::Retry(match retry.why {
+            Some(retry::Why::Stale(last)) => Retry::Stale(number("Retry.stale", last)?),
+            Some(retry::Why::Forgotten(true)) => Retry::Forgotten,
+            Some(retry::Why::Forgotten(false)) | None => {
+                return Err(WireError::Missing { field: "Retry.why" });
+            }
+        }),
+        Wire::Refuse(pb::Refuse { code, reason, retry }) => {
+            Control::Refuse(Refuse { code, reason: cut_owned(reason), retry })
+        }
+        Wire::Sending(sending) => Control::Sending(Sending {
+            epoch: epoch("Sending.epoch", sending.epoch)?,
+            lanes: lanes("lanes in one Sending", sending.lanes, sending_lane_from_wire)?,
+        }),
+        Wire::Receiving(receiving) => Control::Receiving(Receiving {
+            epoch: epoch("Receiving.epoch", receiving.epoch)?,
+            lanes: lanes("lanes in one Receiving", receiving.lanes, receiving_lane_from_wire)?,
+        }),
+        Wire::Close(pb::Close { code, reason }) => Control::Close(Close { code, reason: cut_owned(reason) }),
+        Wire::CloseAck(pb::CloseAck {}) => Control::CloseAck,
+    })
+}
+
+fn hello_from_wire(hello: pb::Hello) -> Result<Hello, WireError> {
+    let (min, max) = (hello.version_min, hello.version_max);
+    if min > max {
+        return Err(WireError::ReversedVersions { min, max });
+    }
+    let secret = match hello.secret.is_empty() {
+        true => None,
+        false => Some(Secret(exactly("Hello.secret", &hello.secret)?)),
+    };
+    at_most("Hello.credentials", hello.credentials.len(), MAX_CREDENTIALS)?;
+    Ok(Hello {
+        version_min: min,
+        version_max: max,
+        session: SessionId::from_bytes(exactly("Hello.session", &hello.session)?),
+        secret,
+        epoch: epoch("Hello.epoch", hello.epoch)?,
+        peer_epoch: Epoch::new(hello.peer_epoch),
+        counter: number("Hello.counter", hello.counter)?,
+        proof: exactly("Hello.proof", &hello.proof)?,
+        limits: limits("Hello.limits", hello.limits)?,
+        credentials: hello.credentials,
+    })
+}
+
+fn lanes<W, L>(
+    what: &'static str,
+    lanes: Vec<W>,
+    parse: fn(W) -> Result<L, WireError>,
+) -> Result<Vec<L>, WireError> {
+    not_more(what, lanes.len(), MAX_LANES)?;
+    lanes.into_iter().map(parse).collect()
+}
+
+fn sending_lane_from_wire(lane: sending::Lane) -> Result<SendingLane, WireError> {
+    let channel = ChannelId(lane.channel);
+    let floor = number("Sending.floor", lane.floor)?;
+    let end = lane.end.map(|end| number("Sending.end", end)).transpose()?;
+    if let Some(end) = end.filter(|end| *end < floor) {
+        return Err(WireError::EndBelowFloor { channel, end, floor });
+    }
+    at_most("Sending.label", lane.label.len(), MAX_LABEL)?;
+    let delivery = match pb::Delivery::try_from(lane.delivery) {
+        Ok(pb::Delivery::ReliableOrdered) => Ok(Delivery::ReliableOrdered),
+        _ => Err(lane.delivery),
+    };
+    Ok(SendingLane { channel, label: lane.label, delivery, floor, end })
+}
+
+fn receiving_lane_from_wire(lane: receiving::Lane) -> Result<ReceivingLane, WireError> {
+    let channel = ChannelId(lane.channel);
+    let received_below = number("Receiving.received_below", lane.received_below)?;
+    let handled_below = number("Receiving.handled_below", lane.handled_below)?;
+    not_more("verdicts on one channel", lane.verdicts.len(), MAX_VERDICTS)?;
+    Ok(ReceivingLane {
+        channel,
+        received_below,
+        received: ranges(channel, "received", received_below, &lane.received)?,
+        handled_below,
+        handled: ranges(channel, "handled", handled_below, &lane.handled)?,
+        verdicts: lane.verdicts.into_iter().map(verdict_from_wire).collect::<Result<_, _>>()?,
+        // No sender can use more, and sums with it cannot overflow.
+        window_messages: lane.window_messages.min(varint::MAX),
+        window_bytes: lane.window_bytes.min(varint::MAX),
+        refused: lane.refused.map(|refusal| cut_owned(refusal.reason)),
+    })
+}
+
+fn ranges(
+    channel: ChannelId,
+    set: &'static str,
+    below: Sequence,
+    ranges: &[receiving::Range],
+) -> Result<Vec<(Sequence, Sequence)>, WireError> {
+    not_more("ranges in one set of a channel", ranges.len(), MAX_RANGES)?;
+    let mut above = below;
+    let parse = |&receiving::Range { start, length }: &receiving::Range| {
+        if start <= above || length == 0 {
+            return Err(WireError::BadRange { channel, set, start, length, above });
+        }
+        let end = number("the end of a range", start.saturating_add(length))?;
+        above = end;
+        Ok((start, end))
+    };
+    ranges.iter().map(parse).collect()
+}
+
+fn verdict_from_wire(verdict: receiving::Verdict) -> Result<Verdict, WireError> {
+    let sequence = number("Receiving.verdicts.sequence", verdict.sequence)?;
+    Ok(Verdict { sequence, reason: cut_owned(verdict.reason) })
+}
+
+// ---- What several frames share ----
+
+fn limits(field: &'static str, limits: Option<pb::Limits>) -> Result<PeerLimits, WireError> {
+    let pb::Limits { max_message_size, max_channels } = limits.ok_or(WireError::Missing { field })?;
+    Ok(PeerLimits { max_message_size, max_channels })
+}
+
+fn epoch(field: &'static str, value: u64) -> Result<Epoch, WireError> {
+    Epoch::new(value).ok_or(WireError::ZeroEpoch { field })
+}
+
+/// Sequences and counters stay far enough below 2^64 that adding one, or a window, cannot overflow (rule W2).
+fn number(what: &'static str, found: u64) -> Result<u64, WireError> {
+    match found <= varint::MAX {
+        true => Ok(found),
+        false => Err(WireError::TooLarge { what, found, limit: varint::MAX }),
+    }
+}
+
+fn exactly<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], WireError> {
+    bytes.try_into().map_err(|_| WireError::WrongLength { field, found: bytes.len(), wanted: N })
+}
+
+fn at_most(field: &'static str, found: usize, limit: usize) -> Result<(), WireError> {
+    if found > limit { Err(WireError::TooLong { field, found, limit }) } else { Ok(()) }
+}
+
+fn not_more(what: &'static str, found: usize, limit: usize) -> Result<(), WireError> {
+    if found > limit { Err(WireError::TooMany { what, found, limit }) } else { Ok(()) }
+}
+
+/// At most [`MAX_REASON`] bytes of it, in whole characters.
+fn cut(reason: &str) -> &str {
+    let fits = (0..=MAX_REASON).rev().find_map(|end| reason.get(..end));
+    if reason.len() <= MAX_REASON { reason } else { fits.unwrap_or_default() }
+}
+
+fn cut_owned(mut reason: String) -> String {
+    reason.truncate(cut(&reason).len());
+    reason
+}

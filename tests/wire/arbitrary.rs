@@ -1,0 +1,158 @@
+//! Frames at random: every one that the types and the rules allow, with the edges of each number favoured.
+
+use bowline::config::Delivery;
+use bowline::id::{ChannelId, Epoch, SessionId};
+use bowline::wire::*;
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// Any number that a sequence, floor or counter may be: around the steps of the varint as well as anywhere.
+pub(crate) fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0..200u64,
+        16_300..16_500u64,
+        (1u64 << 30) - 50..(1 << 30) + 50,
+        varint::MAX - 50..=varint::MAX,
+        0..=varint::MAX,
+    ]
+}
+
+pub(crate) fn channel() -> impl Strategy<Value = ChannelId> {
+    prop_oneof![0..100u32, Just(u32::MAX), any::<u32>()].prop_map(ChannelId)
+}
+
+fn epoch() -> impl Strategy<Value = Epoch> {
+    (1..=u64::MAX).prop_map(|value| Epoch::new(value).unwrap())
+}
+
+fn text(max: usize) -> impl Strategy<Value = String> {
+    vec(any::<char>(), 0..=max / 4).prop_map(String::from_iter)
+}
+
+fn limits() -> impl Strategy<Value = PeerLimits> {
+    (any::<u64>(), any::<u32>())
+        .prop_map(|(max_message_size, max_channels)| PeerLimits { max_message_size, max_channels })
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    let versions = (any::<u32>(), any::<u32>()).prop_map(|(a, b)| (a.min(b), a.max(b)));
+    let secret = option::of(any::<[u8; 32]>().prop_map(Secret));
+    let proof = (number(), any::<[u8; 32]>(), limits(), vec(any::<u8>(), 0..=MAX_CREDENTIALS));
+    (versions, any::<[u8; 16]>(), secret, epoch(), option::of(epoch()), proof).prop_map(
+        |((version_min, version_max), session, secret, epoch, peer_epoch, rest)| {
+            let (counter, proof, limits, credentials) = rest;
+            let session = SessionId::from_bytes(session);
+            let credentials = Bytes::from(credentials);
+            Hello {
+                version_min,
+                version_max,
+                session,
+                secret,
+                epoch,
+                peer_epoch,
+                counter,
+                proof,
+                limits,
+                credentials,
+            }
+        },
+    )
+}
+
+fn welcome() -> impl Strategy<Value = Welcome> {
+    (any::<u32>(), epoch(), number(), limits(), any::<bool>()).prop_map(
+        |(version, epoch, counter, limits, durable)| Welcome { version, epoch, counter, limits, durable },
+    )
+}
+
+fn sending_lane() -> impl Strategy<Value = SendingLane> {
+    // The number of a mode that this version knows is never kept as unknown.
+    let unknown = any::<i32>().prop_filter("known", |number| *number != 4).prop_map(Err);
+    let delivery = prop_oneof![Just(Ok(Delivery::ReliableOrdered)), unknown];
+    let ends = (number(), option::of(number())).prop_map(|(a, b)| match b {
+        Some(b) => (a.min(b), Some(a.max(b))),
+        None => (a, None),
+    });
+    (channel(), text(MAX_LABEL), delivery, ends).prop_map(|(channel, label, delivery, (floor, end))| {
+        SendingLane { channel, label, delivery, floor, end }
+    })
+}
+
+/// A `_below` and the ranges above it.
+fn set(most: usize) -> impl Strategy<Value = (u64, Vec<(u64, u64)>)> {
+    let gap = || prop_oneof![1..5u64, 1..1u64 << 40];
+    (0..1u64 << 40, vec((gap(), gap()), 0..=most)).prop_map(|(below, steps)| {
+        let mut end = below;
+        let mut range = |(gap, length)| {
+            let start = end + gap;
+            end = start + length;
+            (start, end)
+        };
+        (below, steps.into_iter().map(&mut range).collect())
+    })
+}
+
+fn verdict() -> impl Strategy<Value = Verdict> {
+    (number(), text(MAX_REASON)).prop_map(|(sequence, reason)| Verdict { sequence, reason })
+}
+
+/// A lane with at most this many ranges in a set, and verdicts.
+pub(crate) fn receiving_lane(ranges: usize, verdicts: usize) -> impl Strategy<Value = ReceivingLane> {
+    let windows = (number(), number(), option::of(text(MAX_REASON)));
+    (channel(), set(ranges), set(ranges), vec(verdict(), 0..=verdicts), windows).prop_map(
+        |(channel, (received_below, received), (handled_below, handled), verdicts, rest)| {
+            let (window_messages, window_bytes, refused) = rest;
+            ReceivingLane {
+                channel,
+                received_below,
+                received,
+                handled_below,
+                handled,
+                verdicts,
+                window_messages,
+                window_bytes,
+                refused,
+            }
+        },
+    )
+}
+
+pub(crate) fn sending(lanes: usize) -> impl Strategy<Value = Sending> {
+    (epoch(), vec(sending_lane(), 0..=lanes)).prop_map(|(epoch, lanes)| Sending { epoch, lanes })
+}
+
+pub(crate) fn receiving(lanes: usize, ranges: usize, verdicts: usize) -> impl Strategy<Value = Receiving> {
+    (epoch(), vec(receiving_lane(ranges, verdicts), 0..=lanes))
+        .prop_map(|(epoch, lanes)| Receiving { epoch, lanes })
+}
+
+/// Any frame of the control stream that is written as one.
+pub(crate) fn control() -> impl Strategy<Value = Control> {
+    prop_oneof![
+        hello().prop_map(|hello| Control::Hello(Box::new(hello))),
+        welcome().prop_map(Control::Welcome),
+        (number(), any::<bool>())
+            .prop_map(|(counter, durable)| Control::Confirm(Confirm { counter, durable })),
+        number().prop_map(|last| Control::Retry(Retry::Stale(last))),
+        Just(Control::Retry(Retry::Forgotten)),
+        (any::<u32>(), text(MAX_REASON), any::<bool>())
+            .prop_map(|(code, reason, retry)| Control::Refuse(Refuse { code, reason, retry })),
+        sending(6).prop_map(Control::Sending),
+        receiving(3, 20, 2).prop_map(Control::Receiving),
+        (any::<u32>(), text(MAX_REASON)).prop_map(|(code, reason)| Control::Close(Close { code, reason })),
+        Just(Control::CloseAck),
+    ]
+}
+
+/// What one data stream may carry: its channel, its first sequence, and messages as (advance, redelivered,
+/// payload).
+pub(crate) fn records(
+    size: usize,
+    most: usize,
+) -> impl Strategy<Value = (ChannelId, u64, Vec<(u64, bool, Vec<u8>)>)> {
+    let advance = || prop_oneof![8 => Just(0), 1 => 1..100u64, 1 => 0..1u64 << 40];
+    let payload = prop_oneof![vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..=size)];
+    (channel(), 0..1u64 << 61, vec((advance(), any::<bool>(), payload), 0..=most))
+}

@@ -1,0 +1,28 @@
+//! The wire format, seen from outside: what is written can be read, what was once written stays readable, and
+//! nothing that a peer can send does harm.
+
+mod arbitrary;
+mod control;
+mod data;
+
+use bowline::wire::control::{ControlDecoder, encode};
+use bowline::wire::{Control, MAX_CONTROL, WireError};
+use bytes::BytesMut;
+
+/// All frames in `bytes`, which must end between two.
+fn decode_all(bytes: &[u8]) -> Result<Vec<Control>, WireError> {
+    let mut decoder = ControlDecoder::new(MAX_CONTROL);
+    decoder.push(bytes);
+    let mut frames = Vec::new();
+    while let Some(frame) = decoder.next()? {
+        frames.push(frame);
+    }
+    decoder.finish()?;
+    Ok(frames)
+}
+
+fn encoded(control: &Control) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    encode(control, &mut out);
+    out.to_vec()
+}
