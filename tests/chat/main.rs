@@ -135,6 +135,34 @@ fn a_guest_that_has_lost_its_memory_takes_its_own_place() {
 }
 
 #[test]
+fn a_listener_that_was_killed_is_found_again_and_has_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ada.pem");
+    let identity = ["--identity", file.to_str().unwrap()];
+    let ada = Chat::listen_with(&identity);
+    let mut bob = ada.dial(&["--reconnect", "responsive"]);
+    bob.say("before");
+    assert_eq!(fate(&bob).1, handled());
+
+    let addr = ada.addr.clone();
+    drop(ada);
+    bob.say("to nobody");
+    let ada = Chat::listen_with(&[&identity[..], &["--addr", &addr]].concat());
+    bob.event("reconnecting");
+    // Which comes first, receipt or event, is not promised.
+    let awaited =
+        |event: &Value| ["connected", "receipt", "reset"].contains(&event["event"].as_str().unwrap());
+    let mut told: Vec<_> = std::iter::repeat_with(|| bob.next()).filter(awaited).take(3).collect();
+    told.sort_by_key(|event| event["event"].to_string());
+    assert_eq!((&told[0]["event"], &told[0]["resumed"]), (&"connected".into(), &false.into()));
+    assert_eq!((&told[1]["event"], &told[1]["outcome"]), (&"receipt".into(), &"unknown".into()));
+    assert_eq!((&told[2]["event"], &told[2]["undelivered"]), (&"reset".into(), &1.into()));
+    bob.say("after");
+    assert_eq!(ada.chat.event("message")["text"], "after");
+    assert_eq!(fate(&bob).1, handled());
+}
+
+#[test]
 fn a_wrong_fingerprint_is_told_with_the_right_one() {
     let ada = Chat::listen();
     let expected = format!("sha256:{}", "ab".repeat(32));
@@ -220,10 +248,8 @@ fn without_a_terminal_there_are_plain_lines() {
 fn an_identity_is_kept_where_it_was_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ada.pem");
-    let fingerprints = [(), ()].map(|()| {
-        let ada = Chat::start(&["listen", "--json", "--identity", file.to_str().unwrap()]);
-        ada.event("listening")["fingerprint"].clone()
-    });
+    let fingerprints =
+        [(), ()].map(|()| Chat::listen_with(&["--identity", file.to_str().unwrap()]).fingerprint);
     assert_eq!(fingerprints[0], fingerprints[1]);
     let Listener { fingerprint, .. } = Chat::listen();
     assert_ne!(fingerprints[0], fingerprint);

@@ -54,7 +54,12 @@ impl Chat {
 
     /// Starts `chat listen --json`.
     pub(crate) fn listen() -> Listener {
-        let chat = Self::start(&["listen", "--json", "--name", "ada"]);
+        Self::listen_with(&[])
+    }
+
+    /// The same with more to be said.
+    pub(crate) fn listen_with(more: &[&str]) -> Listener {
+        let chat = Self::start(&[&["listen", "--json", "--name", "ada"], more].concat());
         let listening = chat.event("listening");
         let text = |field: &str| listening[field].as_str().unwrap().to_owned();
         Listener { chat, addr: text("addr"), fingerprint: text("fingerprint") }
