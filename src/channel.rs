@@ -75,12 +75,12 @@ impl Channel {
     pub fn try_send(&self, payload: impl Into<Bytes>) -> Result<Receipt, SendError> {
         let Sender { handle, key, .. } = &*self.0;
         let payload = payload.into();
-        let accepted = handle.feed(|state, now| {
+        let accepted = handle.feed(|state, _| {
             if state.waiting.senders.get(key).is_some_and(|queue| !queue.is_empty()) {
                 let stats = state.machine.channel_stats(*key).unwrap_or_default();
                 return Err(SendError::Full { messages: stats.outbox_messages, bytes: stats.outbox_bytes });
             }
-            state.machine.send(*key, payload, now)
+            state.machine.send(*key, payload)
         })?;
         Ok(self.receipt(accepted.id))
     }
@@ -108,7 +108,7 @@ impl fmt::Debug for Channel {
 
 impl Sender {
     fn finish(&self) {
-        self.handle.feed(|state, now| state.machine.finish(self.key, now));
+        self.handle.feed(|state, _| state.machine.finish(self.key));
     }
 }
 
@@ -132,10 +132,10 @@ impl Future for Sending<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Sender { handle, key, .. } = this.sender;
-        let (result, next) = handle.feed(|state, now| {
+        let (result, next) = handle.feed(|state, _| {
             let line = state.waiting.senders.get(key);
             if line.is_none_or(|line| line.is_turn_of(this.ticket)) {
-                match state.machine.send(*key, this.payload.clone(), now) {
+                match state.machine.send(*key, this.payload.clone()) {
                     Err(SendError::Full { .. }) => {}
                     result => return (Poll::Ready(result), state.waiting.leave_line(*key, &mut this.ticket)),
                 }

@@ -36,6 +36,8 @@ pub enum CloseCode {
     Dropped,
     /// This side's store failed, so that nothing more can be promised.
     StoreFailed,
+    /// The peer could not be reached.
+    Unreachable,
     /// The link makes room for another one of the same session; not the end of the session.
     Reattach,
     /// A code this version does not know.
@@ -58,6 +60,7 @@ impl CloseCode {
             Self::Dropped => 9,
             Self::StoreFailed => 10,
             Self::Reattach => 11,
+            Self::Unreachable => 12,
             Self::Other(value) => value,
         }
     }
@@ -77,6 +80,7 @@ impl CloseCode {
             9 => Self::Dropped,
             10 => Self::StoreFailed,
             11 => Self::Reattach,
+            12 => Self::Unreachable,
             other => Self::Other(other),
         }
     }
@@ -213,6 +217,9 @@ pub enum OpenError {
         /// Most bytes allowed.
         limit: usize,
     },
+    /// The label is empty.
+    #[error("a channel needs a label of 1 to 255 bytes of UTF-8")]
+    LabelEmpty,
     /// This side has the label open already.
     #[error("channel {0:?} is open already on this side: keep using its handles, or finish it first")]
     AlreadyOpen(String),

@@ -57,7 +57,6 @@ impl Session {
     ///
     /// Safe: it resolves when it is first polled.
     pub async fn open(&self, label: &str, config: ChannelConfig) -> Result<(Channel, Inbox), OpenError> {
-        config.validate(self.0.env.config.max_message_size)?;
         let key = self.0.feed(|state, now| state.machine.open(label, config, now))?;
         Ok((Channel::new(self.0.clone(), key, label), Inbox::new(self.0.clone(), key, label)))
     }
@@ -92,7 +91,7 @@ impl Session {
 
     /// Tells the peer how this application is. [`Health::Stalled`] is found out without being told.
     pub fn set_health(&self, health: Health) {
-        self.0.feed(|state, now| state.machine.set_health(health, now));
+        self.0.feed(|state, _| state.machine.set_health(health));
     }
 
     /// Ends the session in an orderly way: nothing new is accepted, what was accepted is still delivered, for at most

@@ -155,10 +155,7 @@ pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Resul
 }
 
 /// The new session, and the older ones that it ends.
-fn create(
-    registry: &Arc<Registry>,
-    parked: Parked,
-) -> Result<(Arc<Shared>, Vec<Arc<Shared>>), AcceptError> {
+fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<Arc<Shared>>), AcceptError> {
     let Parked { established, hello, slot } = parked;
     let env = registry.env.clone();
     let session = hello.session;
@@ -167,9 +164,8 @@ fn create(
         Judgement::Create { supersedes } => supersedes,
         Judgement::Refuse(refuse) => {
             drop(table);
-            let why = refuse.reason.clone();
-            turn_away(registry, Parked { established, hello, slot }, refuse);
-            return Err(AcceptError::Abandoned(why));
+            turn_away(registry, &Parked { established, hello, slot }, &refuse);
+            return Err(AcceptError::Abandoned(refuse.reason));
         }
         Judgement::Attach | Judgement::Retry(_) => {
             return Err(AcceptError::Abandoned("the session exists already".to_owned()));
@@ -185,43 +181,38 @@ fn create(
     drop(table);
     let ended = registry.clone();
     Task::spawn(shared.clone(), None, Box::new(move |reason| ended.forget(session, reason)));
-    if let Err((established, _)) = shared.attach(established, Some(hello)) {
+    if let Err((established, _)) = shared.attach(Box::new(established), Some(hello)) {
         link::close(&established.connection, CloseCode::Busy, "the session ended at once");
     }
     Ok((shared, superseded))
 }
 
 /// Refuses a visitor, for the application or because it said nothing.
-pub(crate) fn decline(registry: &Arc<Registry>, visitor: &Visitor, code: CloseCode, reason: &str) {
+pub(crate) fn decline(registry: &Registry, visitor: &Visitor, code: CloseCode, reason: &str) {
     if let Some(parked) = registry.unpark(visitor.session, None) {
-        turn_away(registry, parked, refuse(code, reason, code == CloseCode::Busy));
+        turn_away(registry, &parked, &refuse(code, reason, code == CloseCode::Busy));
     }
 }
 
-/// Tells a stranger no, in the background.
-pub(super) fn turn_away(registry: &Arc<Registry>, parked: Parked, refuse: Refuse) {
+/// Tells a stranger no by closing the connection. Needs no runtime: handles are dropped anywhere.
+pub(super) fn turn_away(registry: &Registry, parked: &Parked, refuse: &Refuse) {
     registry.count_refused();
-    let env = registry.env.clone();
-    registry.env.spawn(async move {
-        let Parked { established, slot, .. } = parked;
-        greeting::say_no(&env, established.connection, established.control, refuse).await;
-        drop(slot);
-    });
+    link::close(&parked.established.connection, CloseCode::from_value(refuse.code), &refuse.reason);
 }
 
 /// Lets only sessions that live attach, for an endpoint whose handles are gone.
-pub(crate) fn abandon(registry: &Arc<Registry>) {
+pub(crate) fn abandon(registry: &Registry) {
     for parked in registry.shut(Doors::ForSessions) {
-        turn_away(registry, parked, refuse(CloseCode::Busy, "no new sessions are taken", true));
+        turn_away(registry, &parked, &refuse(CloseCode::Busy, "no new sessions are taken", true));
     }
 }
 
-/// Ends everything: nobody is taken, and all sessions are closed.
-pub(crate) async fn close(registry: &Arc<Registry>, reason: &str, drain: Duration) {
-    for parked in registry.shut(Doors::Closed) {
-        turn_away(registry, parked, refuse(CloseCode::Busy, "the endpoint closes", true));
-    }
+/// Ends everything: nobody new is taken, and all sessions are closed. Until they are, they may still reconnect
+/// (rule T4).
+pub(crate) async fn close(registry: &Registry, reason: &str, drain: Duration) {
+    abandon(registry);
     registry.close_sessions(reason, drain).await;
+    registry.shut(Doors::Closed);
 }
 
 /// Whether anything but a Hello opens a conversation: nothing does.

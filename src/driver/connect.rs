@@ -16,8 +16,8 @@ use crate::protocol::types::Role;
 use crate::tls::Trust;
 use crate::wire::Secret;
 
-/// The most that the first dial may take (rule T2), before the acceptor's application has its time to decide.
-const DIAL_MAX: Duration = Duration::from_secs(10);
+/// How long the first dial may take (rule T2), before the acceptor's application has its time to decide.
+const DIAL: Duration = Duration::from_secs(10);
 
 /// What to dial, and how.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
 }
 
 /// Makes a session with the peer. The first dial that fails is the end of it.
-pub(crate) async fn connect(registry: Arc<Registry>, plan: Plan) -> Result<Arc<Handle>, ConnectError> {
+pub(crate) async fn connect(registry: &Arc<Registry>, plan: Plan) -> Result<Arc<Handle>, ConnectError> {
     let env = registry.env.clone();
     let target = plan.target.clone();
     let dialer = Dialer::new(env.clone(), plan.target, plan.server_name, plan.trust, plan.credentials)?;
@@ -39,10 +39,11 @@ pub(crate) async fn connect(registry: Arc<Registry>, plan: Plan) -> Result<Arc<H
         return Err(ConnectError::EndpointClosed);
     }
     let on_end = registry.clone();
-    Task::spawn(shared.clone(), Some(dialer), Box::new(move |_| on_end.forget_dialed(id)));
+    let first = dialer.dial(DIAL);
+    Task::spawn(shared.clone(), Some((dialer, first)), Box::new(move |_| on_end.forget_dialed(id)));
     // Dropped on every way out but the last, it ends the session.
     let handle = Handle::new(shared.clone());
-    let limit = DIAL_MAX + env.config.handshake_timeout;
+    let limit = DIAL + env.config.handshake_timeout;
     match env.timeout(limit, shared.attached()).await {
         Some(Ok(())) => {
             tracing::info!(session = %id, %target, "connected");

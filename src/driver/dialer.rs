@@ -67,7 +67,9 @@ impl Dialer {
             let left = timeout.saturating_sub(env.now().saturating_duration_since(begun));
             let attempts = addresses
                 .iter()
-                .map(|address| -> BoxFuture<_> { Box::pin(plan.clone().connect(*address, credentials.clone())) })
+                .map(|address| -> BoxFuture<_> {
+                    Box::pin(plan.clone().connect(*address, credentials.clone()))
+                })
                 .collect();
             let silence = || ConnectError::Unreachable { addrs: addresses.clone(), waited: timeout };
             race::first(&env, left, attempts).await.map_err(|failure| failure.unwrap_or_else(silence))

@@ -78,7 +78,17 @@ impl Environment {
         seed: [u8; 32],
     ) -> Self {
         let random = Mutex::new(StdRng::from_seed(seed));
-        Self { identity, config, store, sockets, clock, runtime, random, links: AtomicU64::new(0), closing: Arc::default() }
+        Self {
+            identity,
+            config,
+            store,
+            sockets,
+            clock,
+            runtime,
+            random,
+            links: AtomicU64::new(0),
+            closing: Arc::default(),
+        }
     }
 
     pub(crate) fn now(&self) -> Instant {

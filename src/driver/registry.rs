@@ -221,7 +221,7 @@ impl Registry {
     /// Adds a session that is about to be dialed, unless the endpoint is closed.
     pub(super) fn add_dialed(&self, session: Arc<Shared>) -> bool {
         let mut table = self.table();
-        let open = table.doors != Doors::Closed;
+        let open = table.doors == Doors::Open;
         if open {
             table.dialed.insert(session.id, session);
         }
@@ -257,8 +257,9 @@ impl Registry {
         waiting
     }
 
+    /// Whether no new sessions are made.
     pub(crate) fn is_closed(&self) -> bool {
-        self.table().doors == Doors::Closed
+        self.table().doors != Doors::Open
     }
 
     /// Ends all sessions, and waits until they have ended.

@@ -1,6 +1,7 @@
 //! The state that a new session starts from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::info_span;
 
@@ -10,6 +11,9 @@ use crate::id::SessionId;
 use crate::protocol::machine::Machine;
 use crate::protocol::types::{Role, Setup};
 use crate::wire::{PeerLimits, Secret};
+
+/// How long an answer takes that an acceptor gives at the end of its own time.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// A session that no task drives yet.
 pub(super) fn session(env: &Arc<Environment>, role: Role, session: SessionId, secret: Secret) -> Arc<Shared> {
@@ -22,6 +26,7 @@ pub(super) fn session(env: &Arc<Environment>, role: Role, session: SessionId, se
         heartbeat: config.heartbeat,
         reconnect: config.reconnect,
         session_expiry: config.session_expiry,
+        attach_timeout: config.handshake_timeout + ANSWER,
         limits: PeerLimits {
             max_message_size: config.max_message_size as u64,
             max_channels: u32::try_from(config.max_channels).unwrap_or(u32::MAX),

@@ -11,9 +11,9 @@ use tokio::sync::{Notify, broadcast};
 use tracing::Span;
 
 use super::environment::{Environment, lock};
-use super::link::{self, Established, INITIAL_ROOM, Writer};
+use super::link::{self, Established, Writer};
 use super::waiting::Waiting;
-use crate::error::{CloseCode, CloseReason, ConnectError};
+use crate::error::{CloseCode, CloseReason, ConnectError, Side};
 use crate::id::SessionId;
 use crate::protocol::machine::Machine;
 use crate::protocol::types::{Event, LinkId, Role, SessionState};
@@ -45,8 +45,6 @@ pub(crate) struct State {
     pub(super) arrivals: Vec<Writer>,
     /// Links whose connection is gone, which the task has yet to drop.
     pub(super) departures: Vec<LinkId>,
-    /// The last journal batch that is durable.
-    pub(super) durable: u64,
     /// `None` once the session is over.
     pub(super) events: Option<broadcast::Sender<Event>>,
     /// Why the first attach came to nothing.
@@ -60,10 +58,15 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Notes that the task has something to look at. Yields its waker unless it knows already.
-    fn flag(&mut self) -> Option<Waker> {
-        let first = !std::mem::replace(&mut self.flagged, true);
-        if first { self.task.take() } else { None }
+    /// Notes that the task has something to look at, if it has. Yields its waker unless it knows already.
+    fn flag(&mut self, now: Instant) -> Option<Waker> {
+        if self.flagged
+            || (self.arrivals.is_empty() && self.departures.is_empty() && !self.machine.needs_poll(now))
+        {
+            return None;
+        }
+        self.flagged = true;
+        self.task.take()
     }
 
     /// For the task, before it goes to sleep: whether there is something to look at.
@@ -99,7 +102,6 @@ impl Shared {
             remote: None,
             arrivals: Vec::new(),
             departures: Vec::new(),
-            durable: 0,
             events: Some(broadcast::Sender::new(EVENTS_MAX)),
             failure: None,
             ended: false,
@@ -119,7 +121,7 @@ impl Shared {
         let now = self.env.now();
         let (result, task) = {
             let mut state = self.look();
-            (change(&mut state, now), state.flag())
+            (change(&mut state, now), state.flag(now))
         };
         if let Some(task) = task {
             task.wake();
@@ -154,9 +156,9 @@ impl Shared {
     /// the session is over.
     pub(super) fn attach(
         self: &Arc<Self>,
-        established: Established,
+        established: Box<Established>,
         hello: Option<Box<Hello>>,
-    ) -> Result<(), (Established, Option<Box<Hello>>)> {
+    ) -> Result<(), (Box<Established>, Option<Box<Hello>>)> {
         let link = established.link;
         let split = self.feed(|state, now| {
             if state.closed().is_some() {
@@ -166,7 +168,6 @@ impl Shared {
             state.remote = Some(established.connection.remote_address());
             let (info, writer, reader) = established.split();
             state.machine.handle_link_up(link, info, now);
-            state.machine.handle_link_room(link, INITIAL_ROOM);
             if let Some(hello) = hello {
                 state.machine.handle_frame(link, Frame::Control(Control::Hello(hello)), now);
             }
@@ -188,10 +189,14 @@ impl Shared {
 
     /// Waits for the first attach of a dialed session.
     pub(crate) async fn attached(&self) -> Result<(), ConnectError> {
-        self.until(|state| match state.machine.state() {
-            SessionState::Closed(reason) => Some(Err(ConnectError::Refused(reason))),
-            SessionState::Connecting => state.failure.take().map(Err),
-            _ => Some(Ok(())),
+        self.until(|state| match (state.failure.take(), state.machine.state()) {
+            (Some(failure), _) => Some(Err(failure)),
+            (None, SessionState::Closed(reason)) => Some(Err(match (reason.side, state.remote) {
+                (Side::Local, Some(addr)) => ConnectError::Failed { addr, reason: reason.to_string() },
+                _ => ConnectError::Refused(reason),
+            })),
+            (None, SessionState::Connecting) => None,
+            (None, _) => Some(Ok(())),
         })
         .await
     }
@@ -219,7 +224,7 @@ impl Shared {
     /// Waits until a journal batch is durable, or the session is over.
     pub(crate) async fn durable(&self, batch: u64) -> Result<(), CloseReason> {
         self.until(|state| match state.closed() {
-            _ if state.durable >= batch => Some(Ok(())),
+            _ if state.machine.durable_batch() >= batch => Some(Ok(())),
             Some(reason) => Some(Err(reason)),
             None => None,
         })

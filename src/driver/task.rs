@@ -15,13 +15,19 @@ use tracing::Instrument;
 use super::dialer::Dialer;
 use super::environment::BoxFuture;
 use super::journal::Journal;
-use super::link::{self, Established, Writer};
+use super::link::{self, Established, INITIAL_ROOM, Writer};
 use super::shared::{Shared, State};
 use crate::error::{CloseCode, CloseReason, ConnectError};
 use crate::protocol::types::{Event, LinkId, Output, Wake};
 
 /// Turns before other tasks get theirs.
 const TURNS_MAX: usize = 32;
+
+/// How often to look at the peer's address, at most.
+const PATH_CHECK: Duration = Duration::from_millis(250);
+
+/// A dial under way.
+pub(super) type Dialing = BoxFuture<Result<Established, ConnectError>>;
 
 /// What to do when the session is over.
 pub(super) type OnEnd = Box<dyn FnOnce(CloseReason) + Send>;
@@ -32,34 +38,43 @@ pub(super) struct Task {
     links: BTreeMap<LinkId, Writer>,
     /// `None` on the accepting side, which waits for the dialer.
     dialer: Option<Dialer>,
-    dialing: Option<BoxFuture<Result<Established, ConnectError>>>,
+    dialing: Option<Dialing>,
     journal: Option<Journal>,
     timer: Pin<Box<dyn quinn::AsyncTimer>>,
     /// What the timer is set to.
     deadline: Option<Instant>,
+    /// The link that carries the session, and has been given room.
+    attached: Option<LinkId>,
+    path_checked: Instant,
     /// Links that still have something to tell their peer.
     closing: Vec<BoxFuture<()>>,
     on_end: Option<OnEnd>,
     /// Why the session is over, once it is.
     over: Option<CloseReason>,
+    /// The machine has said all it had to.
+    finished: bool,
     woken: Vec<Waker>,
 }
 
 impl Task {
-    /// Starts the task of a session.
-    pub(super) fn spawn(shared: Arc<Shared>, dialer: Option<Dialer>, on_end: OnEnd) {
+    /// Starts the task of a session: on the dialing side with the first dial, which the machine expects.
+    pub(super) fn spawn(shared: Arc<Shared>, dialer: Option<(Dialer, Dialing)>, on_end: OnEnd) {
+        let (dialer, dialing) = dialer.unzip();
         let env = shared.env.clone();
         let span = shared.span.clone();
         let task = Self {
             links: BTreeMap::new(),
             dialer,
-            dialing: None,
+            dialing,
             journal: env.store.clone().map(Journal::new),
             timer: env.new_timer(env.now()),
             deadline: None,
+            attached: None,
+            path_checked: env.now(),
             closing: Vec::new(),
             on_end: Some(on_end),
             over: None,
+            finished: false,
             woken: Vec::new(),
             shared,
         };
@@ -73,6 +88,7 @@ impl Task {
         let mut state = shared.look();
         let mut busy = state.take_flag(waker);
         self.take_over(&mut state);
+        self.offer_room(&mut state);
         let mut changed = false;
         let wait = loop {
             match state.machine.poll_output(now) {
@@ -97,8 +113,10 @@ impl Task {
         if self.over.is_none() {
             self.over = state.closed();
         }
+        self.finished = state.machine.is_finished();
         drop(state);
         self.set_timer(wait);
+        self.check_path(now);
         for waker in self.woken.drain(..) {
             waker.wake();
         }
@@ -115,6 +133,17 @@ impl Task {
         }
         for link in state.departures.drain(..) {
             self.links.remove(&link);
+        }
+    }
+
+    /// A link that was attached just now takes its first channel data.
+    fn offer_room(&mut self, state: &mut State) {
+        let attached = state.machine.attached();
+        if attached != self.attached {
+            self.attached = attached;
+            if let Some(link) = attached {
+                state.machine.handle_link_room(link, INITIAL_ROOM);
+            }
         }
     }
 
@@ -184,14 +213,15 @@ impl Task {
                 if let Some(dialer) = &mut self.dialer {
                     dialer.bind_to(established.peer.as_ref());
                 }
-                if let Err((established, _)) = self.shared.attach(established, None) {
+                if let Err((established, _)) = self.shared.attach(Box::new(established), None) {
                     link::close(&established.connection, CloseCode::Normal, "the session is over");
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, "dialing failed");
-                self.shared.change(|state, now| state.machine.handle_dial_failed(error.to_string(), now));
+                let reason = error.to_string();
                 self.shared.fail(error);
+                self.shared.change(|state, now| state.machine.handle_dial_failed(&reason, now));
             }
         }
         true
@@ -201,10 +231,7 @@ impl Task {
         let Some(journal) = &mut self.journal else { return false };
         let Poll::Ready(result) = journal.poll(cx) else { return false };
         self.shared.change(|state, now| match &result {
-            Ok(number) => {
-                state.durable = *number;
-                state.machine.handle_journaled(*number, now);
-            }
+            Ok(number) => state.machine.handle_journaled(*number, now),
             Err(error) => {
                 tracing::warn!(%error, "closing the session");
                 state.machine.close(CloseCode::StoreFailed, &error.reason, Duration::ZERO, now);
@@ -223,13 +250,22 @@ impl Task {
         self.shared.change(|state, now| {
             for (link, writer) in links {
                 state.machine.handle_link_sample(*link, writer.sample(), now);
-                if let Some(remote) = writer.take_new_remote() {
-                    state.machine.handle_path_changed(*link, remote, now);
-                }
             }
             state.machine.handle_timeout(now);
         });
         true
+    }
+
+    /// Notices when the peer has moved. quinn does not tell, but whatever wakes this task may have come from there.
+    fn check_path(&mut self, now: Instant) {
+        if now < self.path_checked + PATH_CHECK {
+            return;
+        }
+        self.path_checked = now;
+        let attached = self.attached.and_then(|link| self.links.get_mut(&link));
+        if let Some(remote) = attached.and_then(Writer::take_new_remote) {
+            announce(&self.shared.look(), Event::PathChanged { remote });
+        }
     }
 
     /// Writes to the links, and tells the machine what they can take anew.
@@ -250,11 +286,14 @@ impl Task {
         let Some(reason) = self.over.clone() else { return Poll::Pending };
         if let Some(on_end) = self.on_end.take() {
             self.dialing = None;
-            let open: Vec<_> = self.links.keys().copied().collect();
-            for link in open {
-                self.close_link(link, reason.code, reason.reason.clone());
-            }
-            on_end(reason);
+            on_end(reason.clone());
+        }
+        if !self.finished {
+            return Poll::Pending;
+        }
+        let open: Vec<_> = self.links.keys().copied().collect();
+        for link in open {
+            self.close_link(link, reason.code, reason.reason.clone());
         }
         self.closing.retain_mut(|closing| closing.as_mut().poll(cx).is_pending());
         if !self.closing.is_empty() || self.journal.as_ref().is_some_and(|journal| !journal.is_idle()) {

@@ -103,10 +103,7 @@ impl Receipts {
             self.next += 1;
             Ticket(self.next)
         });
-        self.channels
-            .entry(channel)
-            .or_default()
-            .insert((epoch, sequence, ticket), (goal, waker.clone()));
+        self.channels.entry(channel).or_default().insert((epoch, sequence, ticket), (goal, waker.clone()));
     }
 
     pub(crate) fn leave(

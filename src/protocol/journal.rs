@@ -2,13 +2,17 @@
 //!
 //! The machine emits [`Output::Journal`](super::types::Output::Journal); whoever drives it makes the batch
 //! durable and reports back with its number. A store may keep the records as they are, or apply them to a
-//! [`Snapshot`] and keep that: both mean the same, and a machine is restored from the snapshot.
+//! [`Snapshot`] and keep that: both mean the same, and a machine is restored from the snapshot. A snapshot holds what the
+//! session holds, no more: what is resolved leaves it.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::ranges::RangeSet;
+use crate::config::Delivery;
 use crate::id::{ChannelId, Epoch, Sequence, SessionId};
+use crate::wire::Secret;
 
 /// Records that become durable together. Numbers grow by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,20 +28,265 @@ pub struct Batch {
 /// One thing to remember.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// placeholder for the contract; replaced by the core
-    Placeholder(ChannelId, Epoch, Sequence, Bytes),
+    /// The session begins, or this side begins a new epoch: all it sent before is over.
+    Epoch {
+        /// Whether this side dials.
+        dialer: bool,
+        /// The secret of the session.
+        secret: Secret,
+        /// This side's epoch.
+        epoch: Epoch,
+    },
+    /// The highest attach counter used (dialer) or seen (acceptor).
+    Counter(u64),
+    /// The peer's epoch; what was received under another one is over.
+    PeerEpoch(Epoch),
+    /// What the peer is bound to (rule S2).
+    Binding(Vec<u8>),
+    /// This side opened a channel.
+    Opened {
+        /// This side's id of it.
+        channel: ChannelId,
+        /// Its label.
+        label: String,
+        /// Its mode.
+        delivery: Delivery,
+    },
+    /// A message was accepted.
+    Accepted {
+        /// This side's channel.
+        channel: ChannelId,
+        /// Its number.
+        sequence: Sequence,
+        /// Its bytes.
+        payload: Bytes,
+    },
+    /// Messages have their outcome.
+    Resolved {
+        /// This side's channel.
+        channel: ChannelId,
+        /// The first.
+        start: Sequence,
+        /// One past the last.
+        end: Sequence,
+    },
+    /// No more messages on this channel.
+    Finished {
+        /// This side's channel.
+        channel: ChannelId,
+    },
+    /// This side's channel is gone, both directions settled.
+    Forgotten {
+        /// This side's channel.
+        channel: ChannelId,
+    },
+    /// The peer announced a channel, or its floor.
+    Announced {
+        /// The peer's id of it.
+        channel: ChannelId,
+        /// Its label.
+        label: String,
+        /// Its mode.
+        delivery: Delivery,
+        /// The peer's floor.
+        floor: Sequence,
+        /// One past the peer's last sequence, if it has finished.
+        end: Option<Sequence>,
+    },
+    /// A message arrived.
+    Received {
+        /// The peer's channel.
+        channel: ChannelId,
+        /// Its number.
+        sequence: Sequence,
+        /// See [`Delivered::redelivered`](super::types::Delivered::redelivered).
+        redelivered: bool,
+        /// Its bytes.
+        payload: Bytes,
+    },
+    /// An arrived message is resolved by this side's application.
+    Handled {
+        /// The peer's channel.
+        channel: ChannelId,
+        /// Its number.
+        sequence: Sequence,
+        /// Why it was rejected, if it was.
+        verdict: Option<String>,
+    },
+    /// The peer's channel is gone, both directions settled.
+    Ended {
+        /// The peer's id of it.
+        channel: ChannelId,
+    },
 }
 
 /// A session as its records tell it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// placeholder
-    pub x: BTreeMap<u32, u32>,
+    /// Whether this side dials, its secret, its epoch; `None` before the first record.
+    pub identity: Option<(bool, Secret, Epoch)>,
+    /// The highest attach counter.
+    pub counter: u64,
+    /// The peer's epoch.
+    pub peer_epoch: Option<Epoch>,
+    /// What the peer is bound to.
+    pub binding: Option<Vec<u8>>,
+    /// The lowest channel id never given by this side.
+    pub next_channel: u32,
+    /// The lowest channel id that the peer has never announced under its epoch.
+    pub next_remote: u32,
+    /// This side's channels.
+    pub sending: BTreeMap<ChannelId, SentLane>,
+    /// The peer's channels.
+    pub receiving: BTreeMap<ChannelId, ReceivedLane>,
+}
+
+/// This side's half of a channel in a [`Snapshot`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentLane {
+    /// The label.
+    pub label: String,
+    /// The mode.
+    pub delivery: Delivery,
+    /// The next sequence to be given.
+    pub next: Sequence,
+    /// Unresolved messages.
+    pub open: BTreeMap<Sequence, Bytes>,
+    /// No more messages.
+    pub finished: bool,
+}
+
+/// The peer's half of a channel in a [`Snapshot`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedLane {
+    /// The label.
+    pub label: String,
+    /// The mode.
+    pub delivery: Delivery,
+    /// The peer's floor.
+    pub floor: Sequence,
+    /// One past the peer's last sequence.
+    pub end: Option<Sequence>,
+    /// All that arrived.
+    pub received: RangeSet,
+    /// All that this side resolved.
+    pub handled: RangeSet,
+    /// Arrived and not yet resolved.
+    pub untaken: BTreeMap<Sequence, (bool, Bytes)>,
+    /// Why messages were rejected, above the floor.
+    pub verdicts: BTreeMap<Sequence, String>,
 }
 
 impl Snapshot {
-    /// Folds the records of a batch into the snapshot.
-    pub fn apply(&mut self, _batch: &Batch) {
-        unimplemented!()
+    /// Folds a batch in.
+    pub fn apply(&mut self, batch: &Batch) {
+        batch.records.iter().for_each(|record| self.apply_record(record));
+    }
+
+    fn apply_record(&mut self, record: &Record) {
+        match record {
+            Record::Epoch { dialer, secret, epoch } => {
+                self.identity = Some((*dialer, secret.clone(), *epoch));
+                self.sending.clear();
+            }
+            Record::Counter(counter) => self.counter = *counter,
+            Record::PeerEpoch(epoch) => {
+                self.peer_epoch = Some(*epoch);
+                self.next_remote = 0;
+                self.receiving.clear();
+            }
+            Record::Binding(binding) => self.binding = Some(binding.clone()),
+            Record::Opened { .. }
+            | Record::Accepted { .. }
+            | Record::Resolved { .. }
+            | Record::Finished { .. }
+            | Record::Forgotten { .. } => self.apply_sending(record),
+            Record::Announced { .. }
+            | Record::Received { .. }
+            | Record::Handled { .. }
+            | Record::Ended { .. } => self.apply_receiving(record),
+        }
+    }
+
+    fn apply_sending(&mut self, record: &Record) {
+        match record {
+            Record::Opened { channel, label, delivery } => {
+                self.next_channel = self.next_channel.max(channel.0.saturating_add(1));
+                let (label, delivery) = (label.clone(), *delivery);
+                let lane = SentLane { label, delivery, next: 0, open: BTreeMap::new(), finished: false };
+                self.sending.insert(*channel, lane);
+            }
+            Record::Accepted { channel, sequence, payload } => {
+                if let Some(lane) = self.sending.get_mut(channel) {
+                    lane.next = lane.next.max(sequence.saturating_add(1));
+                    lane.open.insert(*sequence, payload.clone());
+                }
+            }
+            Record::Resolved { channel, start, end } => {
+                if let Some(lane) = self.sending.get_mut(channel) {
+                    while let Some((&sequence, _)) = lane.open.range(*start..*end).next() {
+                        lane.open.remove(&sequence);
+                    }
+                }
+            }
+            Record::Finished { channel } => {
+                if let Some(lane) = self.sending.get_mut(channel) {
+                    lane.finished = true;
+                }
+            }
+            Record::Forgotten { channel } => {
+                self.sending.remove(channel);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_receiving(&mut self, record: &Record) {
+        match record {
+            Record::Announced { channel, label, delivery, floor, end } => {
+                self.next_remote = self.next_remote.max(channel.0.saturating_add(1));
+                let lane = self
+                    .receiving
+                    .entry(*channel)
+                    .or_insert_with(|| ReceivedLane::new(label.clone(), *delivery));
+                lane.floor = lane.floor.max(*floor);
+                lane.end = lane.end.or(*end);
+                lane.received.insert_range(0, lane.floor);
+                lane.handled.insert_range(0, lane.floor);
+                lane.verdicts = lane.verdicts.split_off(&lane.floor);
+            }
+            Record::Received { channel, sequence, redelivered, payload } => {
+                if let Some(lane) = self.receiving.get_mut(channel) {
+                    lane.received.insert(*sequence);
+                    lane.untaken.insert(*sequence, (*redelivered, payload.clone()));
+                }
+            }
+            Record::Handled { channel, sequence, verdict } => {
+                if let Some(lane) = self.receiving.get_mut(channel) {
+                    lane.untaken.remove(sequence);
+                    lane.handled.insert(*sequence);
+                    lane.verdicts.extend(verdict.clone().map(|reason| (*sequence, reason)));
+                }
+            }
+            Record::Ended { channel } => {
+                self.receiving.remove(channel);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl ReceivedLane {
+    fn new(label: String, delivery: Delivery) -> Self {
+        Self {
+            label,
+            delivery,
+            floor: 0,
+            end: None,
+            received: RangeSet::default(),
+            handled: RangeSet::default(),
+            untaken: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+        }
     }
 }

@@ -44,6 +44,8 @@ pub struct Setup {
     pub reconnect: crate::config::ReconnectPolicy,
     /// How long to stay without a link.
     pub session_expiry: Duration,
+    /// Dialer: how long the first link may take from its Hello to its Welcome.
+    pub attach_timeout: Duration,
     /// What the peer may make us keep.
     pub limits: PeerLimits,
     /// Emit [`Output::Journal`] and wait for `handle_journaled` before anything numbered leaves (rule R4).
@@ -78,7 +80,7 @@ pub struct LinkSample {
 /// [`handle_link_room`](super::machine::Machine::handle_link_room): whoever spends room and whoever gives it back count
 /// alike.
 pub const fn link_room(payload_bytes: usize) -> usize {
-    payload_bytes
+    payload_bytes + 16
 }
 
 /// Why a link is gone.
@@ -251,6 +253,25 @@ pub struct Delivered {
     pub attempt: u32,
 }
 
+/// How far a sender may go beyond its floor on one channel. Windows only grow within an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Messages from the floor on.
+    pub messages: u64,
+    /// Payload bytes of those that are unresolved.
+    pub bytes: u64,
+}
+
+impl Window {
+    /// What a sender has until the receiver says more: for channels the receiver has not opened (rule C1).
+    pub const INITIAL: Self = Self { messages: 1024, bytes: 64 * 1024 };
+
+    /// The larger of both in each measure.
+    pub fn max(self, other: Self) -> Self {
+        Self { messages: self.messages.max(other.messages), bytes: self.bytes.max(other.bytes) }
+    }
+}
+
 /// Why the peer of a link was not believed, or what else the acceptor decided about a Hello.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
@@ -319,6 +340,8 @@ pub struct SessionStats {
     pub heartbeat: Duration,
     /// Channels open, either side.
     pub channels: usize,
+    /// Accepted messages without an outcome.
+    pub unresolved: u64,
     /// What is believed of the peer.
     pub liveness: Liveness,
 }

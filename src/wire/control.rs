@@ -16,9 +16,9 @@ pub const MAX_VERDICTS: usize = 1024;
 
 /// Writes a frame, ready for the stream.
 ///
-/// What is too long for one frame, or for a peer that still waits for a Hello, is written as several that together
-/// say the same: `Sending` and `Receiving` are state, and may be split (rule W8). Reasons are cut to
-/// [`MAX_REASON`](super::MAX_REASON) bytes. Labels and credentials are the caller's to limit.
+/// What is too long for one frame is written as several that together say the same: `Sending` and `Receiving` are
+/// state, and may be split (rule W8). Reasons are cut to [`MAX_REASON`](super::MAX_REASON) bytes. Labels and credentials
+/// are the caller's to limit.
 pub fn encode(control: &Control, out: &mut BytesMut) {
     convert::to_wire(control, |frame| {
         let message = pb::Control { frame: Some(frame) };
@@ -108,5 +108,25 @@ impl ControlDecoder {
         let prefix = self.buffer.len() - rest.len();
         let mut frame = self.buffer.split_to(prefix + size).freeze();
         Ok(Some(frame.split_off(prefix)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::MAX_CONTROL;
+
+    #[test]
+    fn a_frame_under_way_takes_room_for_what_has_come() {
+        let mut prefix = BytesMut::new();
+        varint::encode(MAX_CONTROL as u64, &mut prefix);
+        let mut decoder = ControlDecoder::new(MAX_CONTROL);
+        decoder.push(&prefix);
+        for come in 1..1000 {
+            assert_eq!(decoder.next(), Ok(None));
+            decoder.push(&[0]);
+            let room = decoder.buffer.capacity();
+            assert!(room <= 2 * come + 64, "room for {room} bytes after {come}");
+        }
     }
 }

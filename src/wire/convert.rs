@@ -4,22 +4,22 @@
 use super::control::{MAX_LANES, MAX_RANGES, MAX_VERDICTS};
 use super::generated::{self as pb, control::Frame as Wire, receiving, retry, sending};
 use super::{
-    Close, Confirm, Control, Hello, MAX_CREDENTIALS, MAX_HELLO, MAX_LABEL, MAX_REASON, PeerLimits, Receiving,
-    ReceivingLane, Refuse, Retry, Secret, Sending, SendingLane, Verdict, Welcome, WireError, varint,
+    Close, Confirm, Control, Hello, MAX_CONTROL, MAX_CREDENTIALS, MAX_LABEL, MAX_REASON, PeerLimits,
+    Receiving, ReceivingLane, Refuse, Retry, Secret, Sending, SendingLane, Verdict, Welcome, WireError,
+    varint,
 };
 use crate::config::Delivery;
 use crate::id::{ChannelId, Epoch, Sequence, SessionId};
 
 // ---- To the wire ----
 
-/// Bytes of lanes in one frame. With the frame's own fields it stays below [`MAX_HELLO`], so that it may also be
-/// sent to a peer that has not yet accepted a Hello.
-const LANES_BYTES: usize = MAX_HELLO - 64;
+/// Bytes of lanes in one frame; the frame's own fields are in what remains to [`MAX_CONTROL`].
+const LANES_BYTES: usize = MAX_CONTROL - 64;
 
-/// How much of each set goes into one piece of a lane. A piece is then at most 200 ranges of 22 bytes, 8 verdicts of
-/// 275, and 300 bytes of the rest: less than [`LANES_BYTES`].
-const PIECE_RANGES: usize = 100;
-const PIECE_VERDICTS: usize = 8;
+/// How much of each set goes into one piece of a lane. A piece is then at most 2,000 ranges of 22 bytes, 64 verdicts
+/// of 275, and 650 bytes of the rest: less than [`LANES_BYTES`].
+const PIECE_RANGES: usize = 1000;
+const PIECE_VERDICTS: usize = 64;
 
 /// Gives `emit` the one frame that says this, or the several.
 pub(super) fn to_wire(control: &Control, mut emit: impl FnMut(Wire)) {
@@ -112,30 +112,35 @@ fn sending_lane_to_wire(lane: &SendingLane) -> sending::Lane {
     }
 }
 
-/// One piece, or several when the sets are long.
+/// One piece, or several when the sets are long. What is handled is said only with or after the last verdicts:
+/// without one it would be taken for handled without objection (rule W8).
 fn receiving_lane_to_wire(lane: &ReceivingLane) -> impl Iterator<Item = receiving::Lane> {
     let mut received = lane.received.chunks(PIECE_RANGES);
     let mut handled = lane.handled.chunks(PIECE_RANGES);
     let mut verdicts = lane.verdicts.chunks(PIECE_VERDICTS);
-    let mut first = true;
+    let mut begun = false;
     std::iter::from_fn(move || {
-        let sets = (received.next(), handled.next(), verdicts.next());
-        if !std::mem::take(&mut first) && sets == (None, None, None) {
+        let (received, objections) = (received.next(), verdicts.next());
+        let last = verdicts.len() == 0;
+        let handled = if last { handled.next() } else { None };
+        if begun && (received, handled, objections) == (None, None, None) {
             return None;
         }
+        begun = true;
         Some(receiving::Lane {
             channel: lane.channel.0,
             received_below: lane.received_below,
-            received: ranges_to_wire(sets.0.unwrap_or_default()),
-            handled_below: lane.handled_below,
-            handled: ranges_to_wire(sets.1.unwrap_or_default()),
-            verdicts: sets.2.unwrap_or_default().iter().map(verdict_to_wire).collect(),
+            received: ranges_to_wire(received.unwrap_or_default()),
+            handled_below: if last { lane.handled_below } else { 0 },
+            handled: ranges_to_wire(handled.unwrap_or_default()),
+            verdicts: objections.unwrap_or_default().iter().map(verdict_to_wire).collect(),
             window_messages: lane.window_messages,
             window_bytes: lane.window_bytes,
             refused: lane
                 .refused
                 .as_deref()
                 .map(|reason| receiving::Refusal { reason: cut(reason).to_owned() }),
+            ended: lane.ended,
         })
     })
 }
@@ -227,6 +232,9 @@ fn sending_lane_from_wire(lane: sending::Lane) -> Result<SendingLane, WireError>
     if let Some(end) = end.filter(|end| *end < floor) {
         return Err(WireError::EndBelowFloor { channel, end, floor });
     }
+    if lane.label.is_empty() {
+        return Err(WireError::Missing { field: "Sending.label" });
+    }
     at_most("Sending.label", lane.label.len(), MAX_LABEL)?;
     let delivery = match pb::Delivery::try_from(lane.delivery) {
         Ok(pb::Delivery::ReliableOrdered) => Ok(Delivery::ReliableOrdered),
@@ -251,6 +259,7 @@ fn receiving_lane_from_wire(lane: receiving::Lane) -> Result<ReceivingLane, Wire
         window_messages: lane.window_messages.min(varint::MAX),
         window_bytes: lane.window_bytes.min(varint::MAX),
         refused: lane.refused.map(|refusal| cut_owned(refusal.reason)),
+        ended: lane.ended,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Data streams: one per channel, link and direction, with the channel's messages in order (rules W9 and W10).
+//! Data streams: one per channel, link and direction, with the channel's messages in order (rules W10 and W11).
 //!
 //! ```text
 //! stream: kind = 1 | channel | first sequence | record*            all numbers are varints
@@ -354,4 +354,61 @@ fn parse_head(bytes: &mut &[u8], channel: ChannelId, limit: usize) -> Result<Opt
         }
     }
     Ok(Some(Head { length, redelivered: mask & REDELIVERED != 0, advance }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Room taken for a payload under way, and its bytes so far.
+    fn held(decoder: &RecordDecoder) -> (usize, usize) {
+        match &decoder.state {
+            State::Payload(partial) => (partial.bytes.capacity(), partial.bytes.len()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_payload_under_way_takes_room_for_what_has_come() {
+        const SIZE: usize = 64 << 20;
+        let (mut encoder, mut head) = (RecordEncoder::new(ChannelId(1), 0), BytesMut::new());
+        encoder.put(&mut head, 0, false, SIZE).unwrap();
+        let mut decoder = RecordDecoder::new(SIZE);
+        decoder.push(head.freeze());
+        assert_eq!(decoder.next(), Ok(None));
+        assert_eq!(held(&decoder), (0, 0));
+        for _ in 0..1000 {
+            decoder.push(Bytes::from_static(&[7; 100]));
+            assert_eq!(decoder.next(), Ok(None));
+            let (room, come) = held(&decoder);
+            assert!(room <= 2 * come, "room for {room} bytes after {come}");
+        }
+        assert_eq!(held(&decoder).1, 100_000);
+    }
+
+    #[test]
+    fn room_for_a_payload_never_exceeds_it() {
+        const SIZE: usize = 10_000;
+        let (mut encoder, mut head) = (RecordEncoder::new(ChannelId(1), 0), BytesMut::new());
+        encoder.put(&mut head, 0, false, SIZE).unwrap();
+        let mut decoder = RecordDecoder::new(SIZE);
+        decoder.push(head.freeze());
+        for _ in 0..99 {
+            decoder.push(Bytes::from_static(&[7; 101]));
+            assert_eq!(decoder.next(), Ok(None));
+            assert!(held(&decoder).0 <= SIZE);
+        }
+        decoder.push(Bytes::from_static(&[7; 1]));
+        assert_eq!(decoder.next().unwrap().unwrap().payload.len(), SIZE);
+    }
+
+    #[test]
+    fn an_exhausted_chunk_is_let_go() {
+        let chunk = Bytes::copy_from_slice(&[1, 1, 0, 2, 7]);
+        let mut decoder = RecordDecoder::new(10);
+        decoder.push(chunk.clone());
+        drop(decoder.next());
+        assert_eq!(decoder.next(), Ok(None));
+        assert!(chunk.is_unique(), "the decoder holds on to a chunk without need of it");
+    }
 }

@@ -3,7 +3,7 @@
 use crate::id::{ChannelId, Sequence};
 
 /// Bytes that break the wire format, or a record that cannot be written. The stream they came on cannot be read any
-/// further, and the link ends as a protocol violation (rule W12).
+/// further, and the link ends as a protocol violation (rule W13).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {

@@ -196,6 +196,8 @@ pub struct ReceivingLane {
     pub window_bytes: u64,
     /// The receiver takes no (more) messages of this channel.
     pub refused: Option<String>,
+    /// The receiver knows the end of the channel, and everything below it is resolved.
+    pub ended: bool,
 }
 
 /// A message that the receiving application rejected.

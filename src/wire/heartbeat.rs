@@ -1,4 +1,4 @@
-//! The heartbeat: a datagram of exactly one byte, in which every value means something (rules H1 and W11).
+//! The heartbeat: a datagram of exactly one byte, in which every value means something (rules H1 and W12).
 //!
 //! ```text
 //!   7      6        5 4      3 2 1 0
@@ -58,4 +58,31 @@ pub fn index_at_most(wanted: Duration) -> u8 {
 pub fn interval(index: u8) -> Duration {
     let [.., longest] = INTERVALS_S;
     Duration::from_secs(INTERVALS_S.get(usize::from(index)).copied().unwrap_or(longest).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_rounded_down() {
+        for (index, &seconds) in (0..).zip(&INTERVALS_S) {
+            let exact = Duration::from_secs(seconds.into());
+            assert_eq!(interval(index), exact);
+            assert_eq!(index_at_most(exact), index);
+            assert_eq!(index_at_most(exact + Duration::from_millis(1)), index);
+            assert_eq!(index_at_most(exact - Duration::from_millis(1)), index.saturating_sub(1));
+        }
+        assert_eq!(index_at_most(Duration::ZERO), 0);
+        assert_eq!(index_at_most(Duration::MAX), 15);
+    }
+
+    #[test]
+    fn an_index_beyond_the_table_is_the_last() {
+        assert_eq!(interval(16), Duration::from_secs(270));
+        assert_eq!(interval(u8::MAX), Duration::from_secs(270));
+        let far =
+            Heartbeat { kind: BeatKind::Beat, parity: false, health: Health::Serving, interval: u8::MAX };
+        assert_eq!(encode(far), 0x0F);
+    }
 }

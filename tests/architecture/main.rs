@@ -34,6 +34,9 @@ const COMPOSERS: &[&str] = &["machine", "tests"];
 /// The exceptions to "the parts are blind to each other": plain vocabulary with no decisions in it.
 const VOCABULARY: &[(&str, &str)] = &[
     ("types", "the words in which the parts and the machine describe time, links and outputs"),
+    ("journal", "the records that a store keeps, and what it gives back"),
+    ("outcomes", "how messages ended, which outbox and receipts speak of"),
+    ("proof", "the arithmetic of an attach proof, which both roles do alike"),
     ("ranges", "sets of sequences, which acks, dedup, inbox and outbox all speak of"),
 ];
 

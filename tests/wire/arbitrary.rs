@@ -71,12 +71,17 @@ fn sending_lane() -> impl Strategy<Value = SendingLane> {
     // The number of a mode that this version knows is never kept as unknown.
     let unknown = any::<i32>().prop_filter("known", |number| *number != 4).prop_map(Err);
     let delivery = prop_oneof![Just(Ok(Delivery::ReliableOrdered)), unknown];
+    let label = text(MAX_LABEL).prop_filter("empty", |label| !label.is_empty());
     let ends = (number(), option::of(number())).prop_map(|(a, b)| match b {
         Some(b) => (a.min(b), Some(a.max(b))),
         None => (a, None),
     });
-    (channel(), text(MAX_LABEL), delivery, ends).prop_map(|(channel, label, delivery, (floor, end))| {
-        SendingLane { channel, label, delivery, floor, end }
+    (channel(), label, delivery, ends).prop_map(|(channel, label, delivery, (floor, end))| SendingLane {
+        channel,
+        label,
+        delivery,
+        floor,
+        end,
     })
 }
 
@@ -100,10 +105,10 @@ fn verdict() -> impl Strategy<Value = Verdict> {
 
 /// A lane with at most this many ranges in a set, and verdicts.
 pub(crate) fn receiving_lane(ranges: usize, verdicts: usize) -> impl Strategy<Value = ReceivingLane> {
-    let windows = (number(), number(), option::of(text(MAX_REASON)));
+    let windows = (number(), number(), option::of(text(MAX_REASON)), any::<bool>());
     (channel(), set(ranges), set(ranges), vec(verdict(), 0..=verdicts), windows).prop_map(
         |(channel, (received_below, received), (handled_below, handled), verdicts, rest)| {
-            let (window_messages, window_bytes, refused) = rest;
+            let (window_messages, window_bytes, refused, ended) = rest;
             ReceivingLane {
                 channel,
                 received_below,
@@ -114,6 +119,7 @@ pub(crate) fn receiving_lane(ranges: usize, verdicts: usize) -> impl Strategy<Va
                 window_messages,
                 window_bytes,
                 refused,
+                ended,
             }
         },
     )
@@ -146,12 +152,11 @@ pub(crate) fn control() -> impl Strategy<Value = Control> {
     ]
 }
 
-/// What one data stream may carry: its channel, its first sequence, and messages as (advance, redelivered,
-/// payload).
-pub(crate) fn records(
-    size: usize,
-    most: usize,
-) -> impl Strategy<Value = (ChannelId, u64, Vec<(u64, bool, Vec<u8>)>)> {
+/// A message in a data stream: how far its sequence jumps, whether it is redelivered, and its payload.
+pub(crate) type Record = (u64, bool, Vec<u8>);
+
+/// What one data stream may carry: its channel, its first sequence, and messages.
+pub(crate) fn records(size: usize, most: usize) -> impl Strategy<Value = (ChannelId, u64, Vec<Record>)> {
     let advance = || prop_oneof![8 => Just(0), 1 => 1..100u64, 1 => 0..1u64 << 40];
     let payload = prop_oneof![vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..=size)];
     (channel(), 0..1u64 << 61, vec((advance(), any::<bool>(), payload), 0..=most))

@@ -4,6 +4,10 @@
 mod arbitrary;
 mod control;
 mod data;
+mod golden;
+mod hostile;
+mod rules;
+mod specification;
 
 use bowline::wire::control::{ControlDecoder, encode};
 use bowline::wire::{Control, MAX_CONTROL, WireError};
@@ -25,4 +29,15 @@ fn encoded(control: &Control) -> Vec<u8> {
     let mut out = BytesMut::new();
     encode(control, &mut out);
     out.to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes that these digits say; white space between them means nothing.
+fn from_hex(digits: &str) -> Vec<u8> {
+    let digits = digits.split_whitespace().collect::<String>();
+    assert!(digits.len().is_multiple_of(2), "an odd number of digits: {digits}");
+    (0..digits.len() / 2).map(|n| u8::from_str_radix(&digits[2 * n..2 * n + 2], 16).unwrap()).collect()
 }

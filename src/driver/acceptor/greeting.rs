@@ -68,7 +68,11 @@ async fn shake_hands(incoming: Incoming) -> Result<Connection, quinn::Connection
 /// Everything from the handshake on.
 async fn converse(acceptor: &Arc<Acceptor>, connection: &Connection, slot: Slot) -> Result<(), Failure> {
     if connection.max_datagram_size().is_none() {
-        link::close(connection, CloseCode::NoDatagrams, "the heartbeat needs QUIC DATAGRAM frames (RFC 9221)");
+        link::close(
+            connection,
+            CloseCode::NoDatagrams,
+            "the heartbeat needs QUIC DATAGRAM frames (RFC 9221)",
+        );
         return Err(Failure::Gone);
     }
     let peer = PeerIdentity::of_dialer(connection, &acceptor.client_auth);
@@ -133,9 +137,9 @@ async fn consider(
         }
         if resuming {
             let Some(session) = registry.table().sessions.get(&hello.session).cloned() else { continue };
-            match session.attach(*established, Some(hello)) {
+            match session.attach(established, Some(hello)) {
                 Ok(()) => return Ok(None),
-                Err((back, Some(same))) => (established, hello) = (Box::new(back), same),
+                Err((back, Some(same))) => (established, hello) = (back, same),
                 Err((_, None)) => return Err(Failure::Gone),
             }
         } else {
@@ -192,19 +196,14 @@ fn park(
         env.sleep(env.config.handshake_timeout).await;
         if let Some(parked) = registry.unpark(session, Some(link)) {
             let refuse = refuse(CloseCode::Busy, "the application did not decide in time", true);
-            turn_away(&registry, parked, refuse);
+            turn_away(&registry, &parked, &refuse);
         }
     });
     Ok(None)
 }
 
 /// Says no on the control stream, and by closing the connection: the close may arrive first.
-pub(super) async fn say_no(
-    env: &Environment,
-    connection: Connection,
-    mut control: ControlStream,
-    refuse: Refuse,
-) {
+async fn say_no(env: &Environment, connection: Connection, mut control: ControlStream, refuse: Refuse) {
     let (code, reason) = (CloseCode::from_value(refuse.code), refuse.reason.clone());
     let telling = async {
         if control.send(&Control::Refuse(refuse)).await.is_ok() {

@@ -55,9 +55,7 @@ fn explain_connection(error: &ConnectionError, addr: SocketAddr) -> ConnectError
             refused(CloseCode::Busy, "it takes no connections now".to_owned())
         }
         ConnectionError::VersionMismatch => ConnectError::WrongProtocol { addr },
-        ConnectionError::TimedOut => {
-            ConnectError::Unreachable { addrs: vec![addr], waited: Duration::ZERO }
-        }
+        ConnectionError::TimedOut => ConnectError::Unreachable { addrs: vec![addr], waited: Duration::ZERO },
         other => ConnectError::Failed { addr, reason: other.to_string() },
     }
 }

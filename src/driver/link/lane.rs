@@ -35,8 +35,8 @@ pub(super) struct Lane {
 
 enum Stream {
     Closed,
-    /// Waits for the peer's permission to open another stream.
-    Opening(BoxFuture<Result<SendStream, ConnectionError>>),
+    /// Waits for the peer's permission to open another stream, and has said so.
+    Opening(BoxFuture<Result<SendStream, ConnectionError>>, bool),
     Open(SendStream),
     /// The peer reads no more of it.
     Stopped,
@@ -48,6 +48,8 @@ pub(super) enum Progress {
     Idle,
     /// quinn takes no more now; the task is woken when it does.
     Blocked,
+    /// The same, because the peer permits no further stream: told once.
+    NeedsStream,
     /// The connection is gone.
     Lost,
 }
@@ -89,9 +91,9 @@ impl Lane {
         self.chunks.is_empty() && self.tail.is_empty()
     }
 
-    /// Whether it counts against the streams that the peer permits.
-    pub(super) fn has_stream(&self) -> bool {
-        matches!(self.stream, Stream::Open(_) | Stream::Opening(_))
+    /// Whether it has a stream that it does not need now.
+    pub(super) fn could_finish(&self) -> bool {
+        matches!(self.stream, Stream::Open(_)) && self.is_idle()
     }
 
     /// Ends the stream behind what was written to it.
@@ -119,12 +121,14 @@ impl Lane {
             match &mut self.stream {
                 Stream::Closed => {
                     let connection = connection.clone();
-                    self.stream = Stream::Opening(Box::pin(async move { connection.open_uni().await }));
+                    let opening = Box::pin(async move { connection.open_uni().await });
+                    self.stream = Stream::Opening(opening, false);
                 }
-                Stream::Opening(opening) => match opening.as_mut().poll(cx) {
+                Stream::Opening(opening, said) => match opening.as_mut().poll(cx) {
                     Poll::Ready(Ok(stream)) => self.stream = Stream::Open(stream),
                     Poll::Ready(Err(_)) => return Progress::Lost,
-                    Poll::Pending => return Progress::Blocked,
+                    Poll::Pending if std::mem::replace(said, true) => return Progress::Blocked,
+                    Poll::Pending => return Progress::NeedsStream,
                 },
                 Stream::Open(stream) => match poll_write(stream, cx, self.chunks.make_contiguous()) {
                     Poll::Ready(Ok(written)) => *freed += self.forget(written.chunks, written.bytes),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connection, ReadError, RecvStream, VarInt};
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, VarInt};
 use tracing::{Instrument, debug_span};
 
 use super::{CHUNK_MAX, Reader};
@@ -48,7 +48,7 @@ async fn supervise(shared: Arc<Shared>, link: LinkId, connection: Connection) {
                     }
                     _ => {
                         let what = format!("datagram of {} bytes, it must be 1", datagram.len());
-                        state.machine.handle_violation(link, what, now);
+                        state.machine.handle_violation(link, &what, now);
                     }
                 });
             }
@@ -59,14 +59,14 @@ async fn supervise(shared: Arc<Shared>, link: LinkId, connection: Connection) {
         state.machine.handle_link_down(link, super::end_of(&error), now);
         state.departures.push(link);
     });
-    if shared.role == Role::Dialer {
+    if shared.role == Role::Dialer && error != ConnectionError::LocallyClosed {
         shared.fail(dialer::explain_loss(&error, connection.remote_address()));
     }
 }
 
 fn violation(shared: &Shared, link: LinkId, what: String) {
     tracing::warn!(%what, "the peer broke the protocol");
-    shared.feed(|state, now| state.machine.handle_violation(link, what, now));
+    shared.feed(|state, now| state.machine.handle_violation(link, &what, now));
 }
 
 /// The control stream.

@@ -18,10 +18,6 @@ use crate::id::ChannelId;
 use crate::protocol::types::{LinkId, LinkSample};
 use crate::wire::{Data, Frame, control, heartbeat};
 
-/// Streams that may be open before one of an idle channel is finished to open another (rule C3): fewer than what a
-/// peer permits from the start.
-const STREAMS_KEPT: usize = UNI_STREAMS as usize * 3 / 4;
-
 /// Streams permitted to the peer beyond its channels: those of former links of idle channels, not yet read to the end.
 const STREAMS_SPARE: usize = 16;
 
@@ -144,7 +140,6 @@ impl Writer {
         let mut freed = 0;
         for _ in 0..self.pending.len() {
             let Some(channel) = self.pending.pop_front() else { break };
-            self.make_room_for_stream(channel);
             let Some(lane) = self.lanes.get_mut(&channel) else { continue };
             lane.used = self.turns;
             let mut progress = lane.poll(cx, &self.connection, &mut freed);
@@ -154,24 +149,22 @@ impl Writer {
             match progress {
                 Progress::Idle => {}
                 Progress::Blocked => self.pending.push_back(channel),
+                Progress::NeedsStream => {
+                    self.pending.push_back(channel);
+                    self.finish_idlest();
+                }
                 Progress::Lost => self.lost = true,
             }
         }
         freed
     }
 
-    /// Finishes the stream that was idle for longest if a channel needs one and there are many. Its channel opens
-    /// another when it has something to send again.
-    fn make_room_for_stream(&mut self, channel: ChannelId) {
-        if self.lanes.get(&channel).is_none_or(Lane::has_stream) {
-            return;
-        }
-        let open = self.lanes.iter().filter(|(_, lane)| lane.has_stream());
-        if open.clone().count() < STREAMS_KEPT {
-            return;
-        }
-        let idlest = open.filter(|(_, lane)| lane.is_idle()).min_by_key(|(_, lane)| lane.used);
-        if let Some(lane) = idlest.map(|(channel, _)| *channel).and_then(|it| self.lanes.remove(&it)) {
+    /// Finishes the stream that was idle for longest, so that the peer permits another one (rule C3). Its channel opens
+    /// a new one when it has something to send again.
+    fn finish_idlest(&mut self) {
+        let idle = self.lanes.iter().filter(|(_, lane)| lane.could_finish());
+        let idlest = idle.min_by_key(|(_, lane)| lane.used).map(|(channel, _)| *channel);
+        if let Some(lane) = idlest.and_then(|channel| self.lanes.remove(&channel)) {
             lane.finish();
         }
     }

@@ -189,6 +189,9 @@ pub mod receiving {
         /// The receiver takes no messages of this channel (any more).
         #[prost(message, optional, tag = "9")]
         pub refused: ::core::option::Option<Refusal>,
+        /// The receiver knows the channel's end, and everything below it is resolved.
+        #[prost(bool, tag = "10")]
+        pub ended: bool,
     }
     /// From start (inclusive) to start + length.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

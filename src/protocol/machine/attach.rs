@@ -1,0 +1,437 @@
+//! Links: how one is attached, and how everything that is said on others is fenced off (rules S1, S3–S5, G9, G11).
+//!
+//! ```text
+//!  dialer                                             acceptor
+//!  link up: joining ── Hello(counter, proof) ───────> waiting: proof, identity, counter
+//!          <────────── Retry(stale | forgotten) ──┐   (another Hello on the same link)
+//!          <────────── Refuse ────────────────────┤
+//!  attached <───────── Welcome(epoch) ────────────┘── attached; the old link is superseded
+//!          ─────────── Confirm ─────────────────────> confirmed
+//!          <── Sending, Receiving, data, both ways ──>
+//! ```
+//!
+//! After an attach everything written before is in doubt until the peer has said, channel by channel, what it has. If the peer's
+//! epoch is another than the one known, it has forgotten everything, and what it may have handled is unknown.
+
+use std::time::{Duration, Instant};
+
+use super::{Attached, Joining, Machine};
+use crate::error::{CloseCode, CloseReason, Side};
+use crate::id::Epoch;
+use crate::protocol::heartbeat::Heart;
+use crate::protocol::journal::Record;
+use crate::protocol::liveness::Lease;
+use crate::protocol::outbox::ResetCount;
+use crate::protocol::proof;
+use crate::protocol::types::{
+    ChannelKey, Event, LinkEnd, LinkId, LinkInfo, LinkSample, Output, ProcessLiveness, Role, Wake, Window,
+};
+use crate::wire::heartbeat::{INTERVALS_S, interval};
+use crate::wire::{Confirm, Control, Frame, Hello, Refuse, Retry, VERSION, Welcome};
+
+/// Hellos that one link may say before one is accepted.
+const MAX_HELLOS: u32 = 4;
+/// Links of one session that may wait for their Hello to be judged.
+const MAX_WAITING: usize = 4;
+
+impl Machine {
+    /// A connection's handshake is complete. A dialer says Hello on it; an acceptor waits for one.
+    pub fn handle_link_up(&mut self, link: LinkId, info: LinkInfo, now: Instant) {
+        if self.closed.is_some() {
+            return self.close_link(link, CloseCode::Reattach, "the session is over");
+        }
+        match self.role {
+            Role::Acceptor if self.waiting.len() >= MAX_WAITING => {
+                self.close_link(link, CloseCode::Busy, "too many links of this session wait");
+            }
+            Role::Acceptor => self.waiting.push((link, info)),
+            Role::Dialer => self.join(link, info, now),
+        }
+    }
+
+    fn join(&mut self, link: LinkId, info: LinkInfo, now: Instant) {
+        let Some(timeout) = self.redial.dialing.take() else {
+            return self.close_link(link, CloseCode::Reattach, "this connection is not needed any more");
+        };
+        if self.peer.binding.as_ref().is_some_and(|known| *known != info.binding) {
+            self.close_link(link, CloseCode::WrongProof, "the peer has another identity than before");
+            return self.dial_failed(now);
+        }
+        let (counter, hold) = self.next_counter();
+        let deadline = now + timeout;
+        let (hello_sent, forgotten) = (false, false);
+        self.joining =
+            Some(Joining { link, info, counter, hold, hello_sent, forgotten, retries: 0, deadline });
+    }
+
+    fn next_counter(&mut self) -> (u64, u64) {
+        self.counter = self.counter.saturating_add(1);
+        let counter = self.counter;
+        (counter, self.journal.record(|| Record::Counter(counter)).batch)
+    }
+
+    /// Dialer: the Hello to be written now, if any.
+    pub(super) fn next_hello(&mut self) -> Option<(LinkId, Frame)> {
+        if !self.has_hello() {
+            return None;
+        }
+        let peer_epoch = self.peer.epoch;
+        let joining = self.joining.as_mut()?;
+        joining.hello_sent = true;
+        let hello = Hello {
+            version_min: VERSION,
+            version_max: VERSION,
+            session: self.session,
+            secret: (peer_epoch.is_none() || joining.forgotten).then(|| self.secret.clone()),
+            epoch: self.epoch,
+            peer_epoch,
+            counter: joining.counter,
+            proof: proof::prove(&self.secret, &joining.info.exporter, joining.counter),
+            limits: self.limits,
+            credentials: joining.info.credentials.clone(),
+        };
+        Some((joining.link, Frame::Control(Control::Hello(Box::new(hello)))))
+    }
+
+    pub(super) fn has_hello(&self) -> bool {
+        self.joining.as_ref().is_some_and(|join| !join.hello_sent && join.hold <= self.journal.durable())
+    }
+
+    /// A frame arrived. Feed data only while [`readiness`](Self::readiness) is `Ready`.
+    pub fn handle_frame(&mut self, link: LinkId, frame: Frame, now: Instant) {
+        if self.attached.as_ref().is_some_and(|attached| attached.link == link) {
+            self.heard(now);
+            return match frame {
+                Frame::Control(control) => self.handle_control(link, control, now),
+                Frame::Data(data) => self.handle_data(link, data, now),
+                Frame::Heartbeat(beat) => self.handle_heartbeat(link, beat, now),
+            };
+        }
+        if self.joining.as_ref().is_some_and(|joining| joining.link == link) {
+            return self.handle_answer(link, frame, now);
+        }
+        match (frame, self.waiting.iter().position(|(waiting, _)| *waiting == link)) {
+            (Frame::Control(Control::Hello(hello)), Some(position)) => {
+                let (_, info) = self.waiting.swap_remove(position);
+                self.handle_hello(link, info, *hello, now);
+            }
+            _ => self.counts.fenced_frames += 1,
+        }
+    }
+
+    // ---- dialer ----
+
+    fn handle_answer(&mut self, link: LinkId, frame: Frame, now: Instant) {
+        match frame {
+            Frame::Control(Control::Welcome(welcome)) => self.handle_welcome(link, welcome, now),
+            Frame::Control(Control::Retry(retry)) => self.handle_retry(link, retry, now),
+            Frame::Control(Control::Refuse(refuse)) => self.handle_refuse(link, refuse, now),
+            Frame::Heartbeat(_) => {}
+            Frame::Control(_) | Frame::Data(_) => {
+                self.violation(link, "a frame before the Welcome (rule S1)", now);
+            }
+        }
+    }
+
+    fn handle_welcome(&mut self, link: LinkId, welcome: Welcome, now: Instant) {
+        let Some(joining) = self.joining.take() else { return };
+        if !joining.hello_sent || welcome.counter != joining.counter || welcome.version != VERSION {
+            return self.violation(link, "a Welcome that answers no Hello of this link (rule S1)", now);
+        }
+        if self.peer.epoch != Some(welcome.epoch) && self.is_overfull() {
+            self.close_link(link, CloseCode::Busy, "messages of former epochs are still untaken");
+            return self.dial_failed(now);
+        }
+        let binding = joining.info.binding;
+        self.journal.record(|| Record::Binding(binding.clone()));
+        self.peer.binding = Some(binding);
+        self.peer.limits = Some(welcome.limits);
+        self.peer.durable = welcome.durable;
+        let confirm = Confirm { counter: welcome.counter, durable: self.durable };
+        self.transmit(link, Control::Confirm(confirm));
+        self.confirmed = true;
+        self.attach(link, welcome.epoch, None, now);
+    }
+
+    fn handle_retry(&mut self, link: LinkId, retry: Retry, now: Instant) {
+        let exhausted = match self.joining.as_mut() {
+            Some(joining) => {
+                joining.retries += 1;
+                joining.forgotten |= retry == Retry::Forgotten;
+                joining.retries >= MAX_HELLOS
+            }
+            None => return,
+        };
+        if exhausted {
+            self.joining = None;
+            self.close_link(link, CloseCode::ProtocolViolation, "too many retries asked for (rule S4)");
+            return self.dial_failed(now);
+        }
+        if let Retry::Stale(last) = retry {
+            self.counter = self.counter.max(last);
+        }
+        let (counter, hold) = self.next_counter();
+        if let Some(joining) = self.joining.as_mut() {
+            (joining.counter, joining.hold, joining.hello_sent) = (counter, hold, false);
+        }
+    }
+
+    fn handle_refuse(&mut self, link: LinkId, refuse: Refuse, now: Instant) {
+        self.joining = None;
+        let code = CloseCode::from_value(refuse.code);
+        self.close_link(link, CloseCode::Reattach, "refused");
+        if refuse.retry && (self.confirmed || self.closing.is_some()) {
+            return self.dial_failed(now);
+        }
+        self.refused(code, refuse.reason, refuse.retry, now);
+    }
+
+    fn refused(&mut self, code: CloseCode, reason: String, retry: bool, now: Instant) {
+        // An acceptor that has ended the session already remembers its end: that is as good as telling it.
+        let told = self.closing.as_ref().is_some_and(|closing| closing.code == code);
+        let side = if told { Side::Local } else { Side::Remote };
+        let clean = told && self.unresolved() == 0;
+        self.end(CloseReason { code, side, clean, retry, reason }, now);
+    }
+
+    // ---- acceptor ----
+
+    fn handle_hello(&mut self, link: LinkId, info: LinkInfo, hello: Hello, now: Instant) {
+        if let Some((code, reason)) = self.objection(&info, &hello) {
+            return self.refuse_link(link, code, reason, false);
+        }
+        if hello.counter <= self.counter {
+            self.transmit(link, Control::Retry(Retry::Stale(self.counter)));
+            self.waiting.push((link, info));
+            return;
+        }
+        if self.peer.epoch != Some(hello.epoch) && self.is_overfull() {
+            let reason = "messages of former epochs are still untaken";
+            return self.refuse_link(link, CloseCode::Busy, reason, true);
+        }
+        self.counter = hello.counter;
+        let counter = hello.counter;
+        self.journal.record(|| Record::Counter(counter));
+        if self.peer.binding.is_none() {
+            let binding = info.binding;
+            self.journal.record(|| Record::Binding(binding.clone()));
+            self.peer.binding = Some(binding);
+        }
+        self.peer.limits = Some(hello.limits);
+        let (epoch, limits, durable) = (self.epoch, self.limits, self.durable);
+        let welcome = Welcome { version: VERSION, epoch, counter, limits, durable };
+        self.attach(link, hello.epoch, Some(welcome), now);
+    }
+
+    /// Why this Hello is not this session's business, if it is not.
+    fn objection(&self, info: &LinkInfo, hello: &Hello) -> Option<(CloseCode, &'static str)> {
+        if hello.version_min > VERSION || hello.version_max < VERSION {
+            return Some((CloseCode::VersionMismatch, "this side speaks protocol version 1 only"));
+        }
+        if self.closed.is_some() || hello.session != self.session {
+            return Some((CloseCode::Expired, "the session is over"));
+        }
+        let stranger = self.peer.binding.as_ref().is_some_and(|known| *known != info.binding);
+        let proved = proof::verify(&self.secret, &info.exporter, hello.counter, &hello.proof);
+        (stranger || !proved).then_some((CloseCode::WrongProof, "the proof for this session does not hold"))
+    }
+
+    fn refuse_link(&mut self, link: LinkId, code: CloseCode, reason: &str, retry: bool) {
+        let refuse = Refuse { code: code.value(), reason: reason.to_owned(), retry };
+        self.transmit(link, Control::Refuse(refuse));
+        self.close_link(link, code, reason);
+    }
+
+    // ---- both ----
+
+    /// The link carries the session from now on.
+    fn attach(&mut self, link: LinkId, epoch: Epoch, welcome: Option<Welcome>, now: Instant) {
+        if let Some(old) = self.attached.take() {
+            self.close_link(old.link, CloseCode::Superseded, &self.counter.to_string());
+        }
+        let first = self.peer.epoch.is_none();
+        let reset = (self.peer.epoch != Some(epoch)).then(|| self.begin_peer_epoch(epoch));
+        self.set_attached(link, welcome, (!first && reset.is_none()).then_some(0), now);
+        self.counts.attaches += 1;
+        self.detached_since = None;
+        self.redial.backoff.reset();
+        (self.redial.planned, self.redial.gave_up) = (None, false);
+        self.process = ProcessLiveness::Alive;
+        self.rewind_channels();
+        if self.role == Role::Dialer || !first {
+            self.report_attach(first, reset.unwrap_or_default());
+        }
+        self.reject_too_large();
+        self.wakes.insert(Wake::State);
+        self.check_drained(now);
+    }
+
+    fn set_attached(&mut self, link: LinkId, welcome: Option<Welcome>, resuming: Option<u64>, now: Instant) {
+        let dialer = self.role == Role::Dialer;
+        let heart = dialer.then(|| Heart::new(interval(self.interval), now));
+        // Until a beat says more, the longest promise is assumed.
+        let longest = INTERVALS_S.iter().copied().max().unwrap_or(u16::MAX);
+        self.lease = (!dialer).then(|| Lease::new(Duration::from_secs(longest.into()), now));
+        let hold = self.journal.last_batch();
+        let sample = LinkSample::default();
+        self.attached = Some(Attached { link, room: 0, hold, welcome, sample, heart, resuming });
+    }
+
+    fn report_attach(&mut self, first: bool, reset: ResetCount) {
+        if first {
+            self.emit(Event::Connected);
+        } else if self.attached.as_ref().is_some_and(|attached| attached.resuming.is_none()) {
+            self.counts.resets += 1;
+            self.emit(Event::Reset { undelivered: reset.unknown, redelivered: reset.redelivered });
+        } else {
+            self.counts.resumes += 1;
+            self.report_resumed();
+        }
+    }
+
+    /// The peer has another epoch than it had: it has lost what it knew.
+    fn begin_peer_epoch(&mut self, epoch: Epoch) -> ResetCount {
+        self.journal.record(|| Record::PeerEpoch(epoch));
+        let first = self.peer.epoch.replace(epoch).is_none();
+        self.channels.forget_remotes();
+        let mut total = ResetCount::default();
+        if first {
+            return total;
+        }
+        let mut resolved = Vec::new();
+        for (key, channel) in self.channels.iter_mut() {
+            let redeliver =
+                channel.config.as_ref().is_some_and(|c| c.on_reset == crate::config::OnReset::Redeliver);
+            if let Some(local) = channel.local.as_mut() {
+                let start = local.outbox.floor();
+                let count = local.outbox.on_reset(redeliver);
+                (local.window, local.peer_ended, local.refused) = (Window::INITIAL, false, None);
+                channel.stats.unknown += count.unknown;
+                total.unknown += count.unknown;
+                total.redelivered += count.redelivered;
+                resolved.push((key, local.id, start, local.outbox.floor()));
+            }
+        }
+        for (key, channel, start, end) in resolved {
+            if end > start {
+                self.journal.record(|| Record::Resolved { channel, start, end });
+            }
+            self.wake_channel(key);
+        }
+        total
+    }
+
+    /// Nothing is known of what the peer has until it says so; everything is to be told anew.
+    fn rewind_channels(&mut self) {
+        let mut sending = Vec::new();
+        let mut receiving = Vec::new();
+        let mut fresh = Vec::new();
+        for (key, channel) in self.channels.iter_mut() {
+            if channel.remote.is_some() {
+                channel.inbox.ledger.retell();
+                receiving.push(key);
+            }
+            if let Some(local) = channel.local.as_mut() {
+                local.outbox.rewind();
+                local.synced = !local.outbox.ever_written();
+                sending.push(local.id);
+                if local.synced {
+                    fresh.push(key);
+                }
+            }
+        }
+        self.channels.tell_sending.extend(sending);
+        self.channels.tell_receiving.extend(receiving);
+        self.ack_due = None;
+        fresh.into_iter().for_each(|key: ChannelKey| self.channels.enqueue(key));
+    }
+
+    /// Once every channel has heard what the peer has, the replay can be counted.
+    pub(super) fn report_resumed(&mut self) {
+        let unsynced = |channel: &super::channels::Channel| channel.local.as_ref().is_some_and(|l| !l.synced);
+        if self.channels.iter().any(|(_, channel)| unsynced(channel)) {
+            return;
+        }
+        if let Some(replayed) = self.attached.as_mut().and_then(|attached| attached.resuming.take()) {
+            self.emit(Event::Resumed { replayed });
+        }
+    }
+
+    /// The connection is gone.
+    pub fn handle_link_down(&mut self, link: LinkId, end: LinkEnd, now: Instant) {
+        self.waiting.retain(|(waiting, _)| *waiting != link);
+        if self.linger.is_some_and(|(lingering, _)| lingering == link) {
+            self.linger = None;
+        }
+        let was_joining = self.joining.as_ref().is_some_and(|joining| joining.link == link);
+        let was_attached = self.attached.as_ref().is_some_and(|attached| attached.link == link);
+        if self.closed.is_some() || !(was_joining || was_attached) {
+            return;
+        }
+        if was_joining {
+            self.joining = None;
+        }
+        if was_attached {
+            self.detach(now);
+        }
+        match end {
+            LinkEnd::Closed { code, reason } => self.link_closed(code, reason, was_joining, now),
+            LinkEnd::Lost(_) => self.link_lost(was_joining, now),
+        }
+    }
+
+    fn link_closed(&mut self, code: CloseCode, reason: String, was_joining: bool, now: Instant) {
+        match code {
+            // The winner is a newer link of this very machine, unless its counter was never issued here (rule S5).
+            CloseCode::Superseded if reason.parse().is_ok_and(|winner: u64| winner <= self.counter) => {
+                self.link_lost(was_joining, now);
+            }
+            CloseCode::Busy | CloseCode::Reattach | CloseCode::Other(_) if self.confirmed => {
+                self.link_lost(was_joining, now);
+            }
+            _ => {
+                let retry = matches!(code, CloseCode::Busy | CloseCode::Reattach | CloseCode::Expired);
+                self.refused(code, reason, retry, now);
+            }
+        }
+    }
+
+    fn link_lost(&mut self, was_joining: bool, now: Instant) {
+        if was_joining {
+            self.dial_failed(now);
+        } else if self.role == Role::Dialer && self.joining.is_none() && self.redial.dialing.is_none() {
+            self.plan_redial(now);
+        }
+    }
+
+    /// The session goes on without a link.
+    pub(super) fn detach(&mut self, now: Instant) {
+        self.attached = None;
+        self.lease = None;
+        self.ack_due = None;
+        self.detached_since.get_or_insert(now);
+        if let Some(closing) = self.closing.as_mut() {
+            closing.untell();
+        }
+        self.wakes.insert(Wake::State);
+        if self.role == Role::Acceptor && self.closed.is_none() {
+            let pending = self.unresolved();
+            self.emit(Event::PeerOffline { pending });
+        }
+    }
+
+    pub(super) fn close_link(&mut self, link: LinkId, code: CloseCode, reason: &str) {
+        self.waiting.retain(|(waiting, _)| *waiting != link);
+        self.out.push_back(Output::CloseLink { link, code, reason: reason.to_owned() });
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.channels.iter().any(|(_, channel)| {
+            let window = channel.config.as_ref().map_or(Window::INITIAL, |config| Window {
+                messages: config.inbox_messages as u64,
+                bytes: config.inbox_bytes as u64,
+            });
+            channel.inbox.is_overfull(window)
+        })
+    }
+}

@@ -1,0 +1,315 @@
+//! The channels of a session: where labels meet (rule C1).
+//!
+//! A channel has two halves. The *local* half exists once this side has opened the label and sends under this side's
+//! id; the *remote* half exists once the peer has announced it under the peer's id. Either may come first.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::config::{ChannelConfig, Delivery};
+use crate::id::{ChannelId, Sequence};
+use crate::protocol::liveness::StallWatch;
+use crate::protocol::outbox::Outbox;
+use crate::protocol::types::{ChannelKey, ChannelStats, Window};
+
+use super::inbox::Inbox;
+
+/// All channels of a session.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    all: BTreeMap<ChannelKey, Channel>,
+    by_label: BTreeMap<String, ChannelKey>,
+    by_local: BTreeMap<ChannelId, ChannelKey>,
+    by_remote: BTreeMap<ChannelId, ChannelKey>,
+    next_key: u32,
+    /// The lowest id that this side has never given.
+    next_local: u32,
+    /// The lowest id that the peer has never announced under its epoch.
+    next_remote: u32,
+    /// Labels for `incoming_channels`.
+    pub(super) incoming: VecDeque<ChannelKey>,
+    /// Local ids whose state the peer is to be told.
+    pub(super) tell_sending: BTreeSet<ChannelId>,
+    /// Channels about which the peer is to be told what this side has.
+    pub(super) tell_receiving: BTreeSet<ChannelKey>,
+    /// Channels with something to write, in turn.
+    pub(super) ready: VecDeque<ChannelKey>,
+    /// Outboxes of channels that are gone, for whoever still holds receipts of them.
+    retired: VecDeque<(ChannelKey, Outbox)>,
+}
+
+/// Most outboxes kept of channels that are gone. All that is left in one is how its exceptions ended.
+const MAX_RETIRED: usize = 1024;
+
+/// One label, both directions.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) label: String,
+    /// Set once this side has opened it.
+    pub(super) config: Option<ChannelConfig>,
+    pub(super) local: Option<Local>,
+    pub(super) remote: Option<Remote>,
+    pub(super) inbox: Inbox,
+    pub(super) stats: ChannelStats,
+}
+
+/// This side's half.
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) id: ChannelId,
+    pub(super) delivery: Delivery,
+    pub(super) outbox: Outbox,
+    /// What the peer grants.
+    pub(super) window: Window,
+    /// On the attached link it is known what the peer has.
+    pub(super) synced: bool,
+    /// It is in the queue of those with something to write.
+    pub(super) queued: bool,
+    /// Bytes written since its last turn ended.
+    pub(super) turn: i64,
+    pub(super) finished: bool,
+    /// The peer said that it has everything to the end.
+    pub(super) peer_ended: bool,
+    /// Why the peer takes nothing more.
+    pub(super) refused: Option<String>,
+    pub(super) told_floor: Sequence,
+    /// Watches messages that the peer's session holds and its application does not handle.
+    pub(super) watch: StallWatch,
+}
+
+/// The peer's half.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) id: ChannelId,
+    pub(super) delivery: Result<Delivery, i32>,
+    pub(super) end: Option<Sequence>,
+    /// The peer was told that this side has everything to the end.
+    pub(super) told_ended: bool,
+}
+
+impl Local {
+    pub(super) fn new(id: ChannelId, delivery: Delivery, outbox: Outbox) -> Self {
+        Self {
+            id,
+            delivery,
+            outbox,
+            window: Window::INITIAL,
+            synced: false,
+            queued: false,
+            turn: 0,
+            finished: false,
+            peer_ended: false,
+            refused: None,
+            told_floor: 0,
+            watch: StallWatch::default(),
+        }
+    }
+
+    /// This side begins a new epoch: numbers start anew, and of what was sent nothing is known. Returns of how many messages.
+    pub(super) fn restart(&mut self) -> u64 {
+        let unknown = self.outbox.held().0 as u64;
+        self.outbox = self.outbox.renewed();
+        (self.window, self.synced, self.told_floor) = (Window::INITIAL, false, 0);
+        (self.peer_ended, self.refused, self.watch) = (false, None, StallWatch::default());
+        unknown
+    }
+
+    /// Nothing more will ever be sent, and the peer knows it has it all.
+    fn is_over(&self) -> bool {
+        self.finished && self.peer_ended && self.outbox.held().0 == 0
+    }
+}
+
+impl Channel {
+    fn new(label: String) -> Self {
+        Self {
+            label,
+            config: None,
+            local: None,
+            remote: None,
+            inbox: Inbox::new(),
+            stats: ChannelStats::default(),
+        }
+    }
+
+    /// Whether the peer's mode is not the one this side expects; what is wrong, if so.
+    pub(super) fn mismatch(&self) -> Option<(Delivery, String)> {
+        let found = self.remote.as_ref()?.delivery;
+        let config = self.config.as_ref()?;
+        match (config.expect, found) {
+            (expected, Err(number)) => {
+                Some((expected.unwrap_or(config.delivery), format!("unknown mode {number}")))
+            }
+            (Some(expected), Ok(found)) if found != expected => Some((expected, found.to_string())),
+            (_, Ok(_)) => None,
+        }
+    }
+
+    /// Everything that the peer will ever send has been dealt with.
+    pub(super) fn is_inbox_through(&self) -> bool {
+        let end = self.remote.as_ref().and_then(|remote| remote.end);
+        end.is_some_and(|end| self.inbox.is_through(end))
+    }
+}
+
+impl Channels {
+    pub(super) fn get(&self, key: ChannelKey) -> Option<&Channel> {
+        self.all.get(&key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: ChannelKey) -> Option<&mut Channel> {
+        self.all.get_mut(&key)
+    }
+
+    /// In the order in which they came to be.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ChannelKey, &Channel)> {
+        self.all.iter().map(|(&key, channel)| (key, channel))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ChannelKey, &mut Channel)> {
+        self.all.iter_mut().map(|(&key, channel)| (key, channel))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The channel with this label, made if it is not there.
+    pub(super) fn meet(&mut self, label: &str) -> ChannelKey {
+        if let Some(&key) = self.by_label.get(label) {
+            return key;
+        }
+        let key = ChannelKey(self.next_key);
+        self.next_key = self.next_key.saturating_add(1);
+        self.all.insert(key, Channel::new(label.to_owned()));
+        self.by_label.insert(label.to_owned(), key);
+        key
+    }
+
+    pub(super) fn find(&self, label: &str) -> Option<ChannelKey> {
+        self.by_label.get(label).copied()
+    }
+
+    /// Channels that this side sends on.
+    pub(super) fn local_len(&self) -> usize {
+        self.by_local.len()
+    }
+
+    /// Channels that the peer sends on.
+    pub(super) fn remote_len(&self) -> usize {
+        self.by_remote.len()
+    }
+
+    /// Gives the channel a local half with a new id.
+    pub(super) fn open_local(
+        &mut self,
+        key: ChannelKey,
+        delivery: Delivery,
+        outbox: Outbox,
+    ) -> Option<ChannelId> {
+        let id = ChannelId(self.next_local);
+        self.next_local = self.next_local.checked_add(1)?;
+        self.insert_local(key, Local::new(id, delivery, outbox));
+        Some(id)
+    }
+
+    /// Gives the channel this local half.
+    pub(super) fn insert_local(&mut self, key: ChannelKey, local: Local) {
+        self.next_local = self.next_local.max(local.id.0.saturating_add(1));
+        if let Some(channel) = self.all.get_mut(&key) {
+            self.by_local.insert(local.id, key);
+            channel.local = Some(local);
+        }
+    }
+
+    /// Ids below these have been given, by this side and by the peer.
+    pub(super) fn reserve(&mut self, next_local: u32, next_remote: u32) {
+        self.next_local = self.next_local.max(next_local);
+        self.next_remote = self.next_remote.max(next_remote);
+    }
+
+    pub(super) fn by_local(&self, id: ChannelId) -> Option<ChannelKey> {
+        self.by_local.get(&id).copied()
+    }
+
+    /// Whether this side has ever given the id.
+    pub(super) fn was_local(&self, id: ChannelId) -> bool {
+        id.0 < self.next_local
+    }
+
+    /// Gives the channel a remote half.
+    pub(super) fn insert_remote(&mut self, key: ChannelKey, remote: Remote) {
+        self.next_remote = self.next_remote.max(remote.id.0.saturating_add(1));
+        if let Some(channel) = self.all.get_mut(&key) {
+            self.by_remote.insert(remote.id, key);
+            channel.remote = Some(remote);
+        }
+    }
+
+    pub(super) fn by_remote(&self, id: ChannelId) -> Option<ChannelKey> {
+        self.by_remote.get(&id).copied()
+    }
+
+    /// Whether the peer has ever announced the id, under its present epoch.
+    pub(super) fn was_remote(&self, id: ChannelId) -> bool {
+        id.0 < self.next_remote
+    }
+
+    /// The peer begins a new epoch: it has announced nothing yet.
+    pub(super) fn forget_remotes(&mut self) {
+        self.by_remote.clear();
+        self.next_remote = 0;
+        self.tell_receiving.clear();
+        for channel in self.all.values_mut() {
+            channel.remote = None;
+            channel.inbox.begin_epoch();
+        }
+        let idle = |channel: &Channel| channel.local.is_none() && !channel.inbox.has_next();
+        let gone: Vec<ChannelKey> =
+            self.all.iter().filter(|(_, channel)| idle(channel)).map(|(&key, _)| key).collect();
+        gone.into_iter().for_each(|key| self.remove(key));
+    }
+
+    /// Puts the channel in the queue of those with something to write.
+    pub(super) fn enqueue(&mut self, key: ChannelKey) {
+        if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut())
+            && !local.queued
+        {
+            local.queued = true;
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Whether both directions are over and both sides know.
+    pub(super) fn is_over(&self, key: ChannelKey) -> bool {
+        self.all.get(&key).is_some_and(|channel| {
+            channel.local.as_ref().is_some_and(Local::is_over)
+                && channel.remote.as_ref().is_some_and(|remote| remote.told_ended)
+        })
+    }
+
+    /// The outbox of a channel, though it be gone.
+    pub(super) fn outbox(&self, key: ChannelKey) -> Option<&Outbox> {
+        let live = self.get(key).and_then(|channel| channel.local.as_ref()).map(|local| &local.outbox);
+        live.or_else(|| self.retired.iter().find(|(retired, _)| *retired == key).map(|(_, outbox)| outbox))
+    }
+
+    /// Forgets a channel. Its ids are not given again.
+    pub(super) fn remove(&mut self, key: ChannelKey) {
+        let Some(channel) = self.all.remove(&key) else { return };
+        self.by_label.remove(&channel.label);
+        if let Some(local) = channel.local {
+            self.by_local.remove(&local.id);
+            self.tell_sending.remove(&local.id);
+            self.retired.push_back((key, local.outbox));
+            if self.retired.len() > MAX_RETIRED {
+                self.retired.pop_front();
+            }
+        }
+        if let Some(remote) = channel.remote {
+            self.by_remote.remove(&remote.id);
+        }
+        self.tell_receiving.remove(&key);
+        self.ready.retain(|&ready| ready != key);
+        self.incoming.retain(|&incoming| incoming != key);
+    }
+}

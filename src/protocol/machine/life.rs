@@ -1,0 +1,319 @@
+//! Time: dialing again, heartbeat, liveness, expiry (rules H1, H4, H8, T2, T3, T5).
+
+use std::time::{Duration, Instant};
+
+use super::Machine;
+use crate::error::{CloseCode, CloseReason, Side};
+use crate::protocol::backoff::Attempt;
+use crate::protocol::heartbeat::Pulse;
+use crate::protocol::types::{Event, LinkId, LinkSample, Output, PathLiveness, ProcessLiveness, Role};
+use crate::wire::{BeatKind, Frame, Health, Heartbeat};
+
+/// When a timer comes this much later than promised, the process was stopped or the machine slept: nobody else is to blame, and
+/// what looks overdue gets its time anew (rule T3).
+const SUSPENDED: Duration = Duration::from_secs(3);
+
+impl Machine {
+    /// The time that `Output::Wait` named has come (calling it early is harmless).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let late = self.deadline().map_or(Duration::ZERO, |deadline| now.saturating_duration_since(deadline));
+        if late > SUSPENDED {
+            self.forgive(late, now);
+        }
+        self.linger_timeout(now);
+        if self.closed.is_some() {
+            return;
+        }
+        self.closing_timeout(now);
+        self.joining_timeout(now);
+        self.redial_timeout(now);
+        self.lease_timeout(now);
+        self.heart_timeout(now);
+        self.service_timeout(now);
+        if self.closed.is_none() && self.expiry().is_some_and(|at| now >= at) {
+            let (code, side) = (CloseCode::Expired, Side::Local);
+            let reason = "no connection for longer than the session is kept".to_owned();
+            self.end(CloseReason { code, side, clean: false, retry: true, reason }, now);
+        }
+    }
+
+    /// When something is to be done at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let linger = self.linger.map(|(_, until)| until);
+        if self.closed.is_some() {
+            return linger;
+        }
+        let attached = self.attached.as_ref();
+        let heart = attached.and_then(|attached| attached.heart.as_ref());
+        let watches = self.channels.iter().flat_map(|(_, channel)| {
+            let sender = channel.local.as_ref().and_then(|local| local.watch.deadline());
+            let receiver = channel.config.as_ref().and_then(|_| channel.inbox.watch.deadline());
+            [sender, receiver]
+        });
+        [
+            linger,
+            self.closing.as_ref().map(|closing| closing.deadline()),
+            self.joining.as_ref().map(|joining| joining.deadline),
+            self.redial.planned.map(|(at, _)| at),
+            self.lease.as_ref().and_then(|lease| lease.deadline()),
+            heart.and_then(|heart| heart.deadline()),
+            heart.and_then(|heart| heart.sample_deadline()),
+            self.ack_due.filter(|_| attached.is_some() && !self.channels.tell_receiving.is_empty()),
+            self.expiry(),
+        ]
+        .into_iter()
+        .chain(watches)
+        .flatten()
+        .min()
+    }
+
+    fn expiry(&self) -> Option<Instant> {
+        self.detached_since.map(|since| since + self.session_expiry)
+    }
+
+    fn forgive(&mut self, late: Duration, now: Instant) {
+        tracing::debug!(?late, "the process was stopped for a while");
+        if let Some(attached) = self.attached.as_mut()
+            && let Some(heart) = attached.heart.as_mut()
+        {
+            heart.forgive(now, attached.sample.rtt);
+        }
+        if let Some(lease) = self.lease.as_mut() {
+            lease.heard(now);
+        }
+        self.detached_since = self.detached_since.map(|since| since + late);
+        if let Some(joining) = self.joining.as_mut() {
+            joining.deadline += late;
+        }
+        for (_, channel) in self.channels.iter_mut() {
+            channel.inbox.watch.forgive(now);
+            if let Some(local) = channel.local.as_mut() {
+                local.watch.forgive(now);
+            }
+        }
+    }
+
+    // ---- dialing ----
+
+    /// The dial asked for came to nothing.
+    pub fn handle_dial_failed(&mut self, reason: &str, now: Instant) {
+        if self.redial.dialing.take().is_none() || self.closed.is_some() {
+            return;
+        }
+        tracing::debug!(reason, "dial failed");
+        if !self.confirmed && self.counter == 0 {
+            let (code, side, reason) = (CloseCode::Unreachable, Side::Local, reason.to_owned());
+            return self.end(CloseReason { code, side, clean: false, retry: true, reason }, now);
+        }
+        self.dial_failed(now);
+    }
+
+    pub(super) fn dial_failed(&mut self, now: Instant) {
+        if self.path() != PathLiveness::Alive && self.process != ProcessLiveness::Unreachable {
+            self.process = ProcessLiveness::Unreachable;
+        }
+        self.plan_redial(now);
+    }
+
+    /// Plans the next attempt, unless one is under way, or the policy has given up.
+    pub(super) fn plan_redial(&mut self, now: Instant) {
+        let busy = self.redial.dialing.is_some() || self.redial.planned.is_some() || self.joining.is_some();
+        if self.role == Role::Acceptor || busy || self.closed.is_some() || self.redial.gave_up {
+            return;
+        }
+        match self.redial.backoff.next_attempt(self.random.byte()) {
+            Some(attempt) => {
+                self.redial.planned = Some((now + attempt.after, attempt));
+                self.emit(Event::Reconnecting { attempt: attempt.number, after: attempt.after });
+                self.redial_timeout(now);
+            }
+            None => {
+                self.redial.gave_up = true;
+                if let Some(attached) = self.attached.take() {
+                    self.close_link(attached.link, CloseCode::Reattach, "given up");
+                    self.detach(now);
+                }
+                self.emit(Event::GaveUp);
+                self.check_drained(now);
+            }
+        }
+    }
+
+    fn redial_timeout(&mut self, now: Instant) {
+        if let Some((at, attempt)) = self.redial.planned
+            && now >= at
+        {
+            self.dial(attempt);
+        }
+    }
+
+    fn dial(&mut self, attempt: Attempt) {
+        self.redial.planned = None;
+        self.redial.dialing = Some(attempt.timeout);
+        self.out.push_back(Output::Dial { attempt: attempt.number, timeout: attempt.timeout });
+    }
+
+    fn joining_timeout(&mut self, now: Instant) {
+        let Some(joining) = self.joining.take_if(|joining| now >= joining.deadline) else { return };
+        self.close_link(joining.link, CloseCode::Reattach, "no Welcome in time");
+        self.dial_failed(now);
+    }
+
+    /// Tries to reach the peer now, whatever the policy says (dialer). Without effect while a healthy link is attached, or an
+    /// attempt is under way.
+    pub fn reconnect(&mut self, now: Instant) {
+        let busy = self.redial.dialing.is_some() || self.joining.is_some();
+        if self.role == Role::Acceptor || self.closed.is_some() || busy || self.path() == PathLiveness::Alive
+        {
+            return;
+        }
+        self.redial.gave_up = false;
+        self.redial.planned = None;
+        self.redial.backoff.reset();
+        self.plan_redial(now);
+    }
+
+    /// The old link lives: a connection that has not said Hello yet is not needed. One that has is never dropped in favour of
+    /// the old one (rule S5).
+    fn recovered(&mut self) {
+        self.emit(Event::Recovered);
+        self.process = ProcessLiveness::Alive;
+        self.detached_since = None;
+        self.redial.planned = None;
+        self.redial.backoff.reset();
+        if self.redial.dialing.take().is_some() {
+            self.out.push_back(Output::AbortDial);
+        }
+    }
+
+    // ---- heartbeat ----
+
+    /// Transport figures of a link; tell them of each attached link right before `handle_timeout`.
+    pub fn handle_link_sample(&mut self, link: LinkId, sample: LinkSample, now: Instant) {
+        let Some(attached) = self.attached.as_mut().filter(|attached| attached.link == link) else { return };
+        let before = std::mem::replace(&mut attached.sample, sample);
+        let ended = attached.heart.as_mut().is_some_and(|heart| heart.sample(sample.acks_received, now));
+        if ended {
+            self.recovered();
+        }
+        if sample.datagrams_received > before.datagrams_received {
+            self.heard(now);
+        }
+    }
+
+    /// Something of this side has arrived at the peer.
+    pub(super) fn evidence(&mut self, now: Instant) {
+        let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
+        if heart.is_some_and(|heart| heart.evidence(now)) {
+            self.recovered();
+        }
+    }
+
+    /// Something of the peer has arrived here.
+    pub(super) fn heard(&mut self, now: Instant) {
+        if self.lease.as_mut().is_some_and(|lease| lease.heard(now)) {
+            self.emit(Event::Recovered);
+            self.process = ProcessLiveness::Alive;
+        }
+    }
+
+    fn lease_timeout(&mut self, now: Instant) {
+        if self.lease.as_mut().is_some_and(|lease| lease.poll(now)) {
+            let pending = self.unresolved();
+            // Nothing else can be tried from this side: silence on the one path is silence of the process.
+            self.process = ProcessLiveness::Unreachable;
+            self.emit(Event::Suspect);
+            self.emit(Event::PeerOffline { pending });
+        }
+    }
+
+    fn heart_timeout(&mut self, now: Instant) {
+        let jitter = self.random.byte();
+        let Some(attached) = self.attached.as_mut() else { return };
+        let (link, rtt) = (attached.link, attached.sample.rtt);
+        let Some(pulse) = attached.heart.as_mut().and_then(|heart| heart.poll(now, rtt, jitter)) else {
+            return;
+        };
+        match pulse {
+            Pulse::Beat { parity, suspect } => {
+                if suspect {
+                    self.process = ProcessLiveness::Unknown;
+                    self.emit(Event::Suspect);
+                }
+                self.send_beat(link, BeatKind::Beat, parity);
+            }
+            // The old link stays, and may still come back to life, until a new one is welcomed (rule S5).
+            Pulse::Dead => {
+                self.detached_since = Some(now);
+                self.plan_redial(now);
+            }
+        }
+    }
+
+    pub(super) fn send_beat(&mut self, link: LinkId, kind: BeatKind, parity: bool) {
+        self.counts.beats_sent += 1;
+        let beat = Heartbeat { kind, parity, health: self.health(), interval: self.interval };
+        self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat) });
+    }
+
+    // ---- service ----
+
+    /// What the application says of itself; `Stalled` is found out by the machine.
+    pub fn set_health(&mut self, health: Health) {
+        self.own_health = health;
+    }
+
+    /// The health of this side's service, to be told.
+    fn health(&self) -> Health {
+        let stalled = |channel: &super::channels::Channel| channel.inbox.watch.is_stalled();
+        match self.own_health {
+            Health::Serving if self.channels.iter().any(|(_, channel)| stalled(channel)) => Health::Stalled,
+            own => own,
+        }
+    }
+
+    /// The peer tells how its service is.
+    pub(super) fn peer_health(&mut self, told: Health) {
+        // What this side sees for itself counts more than a peer that has not noticed yet.
+        let told = if told == Health::Serving && self.sees_stall() { Health::Stalled } else { told };
+        if std::mem::replace(&mut self.service, told) != told {
+            self.emit(Event::Service(told));
+        }
+    }
+
+    fn sees_stall(&self) -> bool {
+        let stalled =
+            |channel: &super::channels::Channel| channel.local.as_ref().is_some_and(|l| l.watch.is_stalled());
+        self.channels.iter().any(|(_, channel)| stalled(channel))
+    }
+
+    /// A stall that this side saw may be over.
+    pub(super) fn stall_over(&mut self) {
+        if self.service == Health::Stalled && !self.sees_stall() {
+            self.service = Health::Serving;
+            self.emit(Event::Service(Health::Serving));
+        }
+    }
+
+    fn service_timeout(&mut self, now: Instant) {
+        let alive = self.path() == PathLiveness::Alive;
+        let mut seen = false;
+        for (_, channel) in self.channels.iter_mut() {
+            if channel.config.is_some() {
+                channel.inbox.watch.poll(now);
+            }
+            if let Some(local) = channel.local.as_mut() {
+                // While the path is silent nothing is known of the service behind it.
+                if alive {
+                    seen |= local.watch.poll(now);
+                } else {
+                    local.watch.forgive(now);
+                }
+            }
+        }
+        if seen && self.service == Health::Serving {
+            self.service = Health::Stalled;
+            self.emit(Event::Service(Health::Stalled));
+        }
+    }
+}

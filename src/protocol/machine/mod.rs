@@ -1,0 +1,355 @@
+//! One session's protocol: the only composer of the parts. Inputs are `handle_*` and what the application asks;
+//! everything to be done about them comes out of [`Machine::poll_output`].
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | `attach` | links: Hello, Welcome, fencing, resume and reset |
+//! | `channels`, `inbox` | channels and their receiving halves |
+//! | `transfer` | data, and what both sides tell of their channels |
+//! | `app` | what the application asks for |
+//! | `life` | time: dialing again, heartbeat, liveness, expiry |
+//! | `closing` | the end of a session |
+//! | `journaling` | records on their way to a store |
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::error::CloseReason;
+use crate::id::{Epoch, SessionId};
+use crate::protocol::backoff::Backoff;
+use crate::protocol::heartbeat::Heart;
+use crate::protocol::journal::{Record, Snapshot};
+use crate::protocol::liveness::Lease;
+use crate::protocol::outbox::Outbox;
+use crate::protocol::types::{
+    ChannelKey, Event, LinkId, LinkInfo, LinkSample, Output, PathLiveness, ProcessLiveness, Role, Setup, Wake,
+};
+use crate::wire::{Control, Frame, Health, PeerLimits, Secret, Welcome};
+
+mod app;
+mod attach;
+mod channels;
+mod closing;
+mod inbox;
+mod journaling;
+mod life;
+mod transfer;
+
+pub use app::{Accepted, InboxEnd};
+
+use channels::Channels;
+use closing::Closing;
+use inbox::Inbox;
+use journaling::Journal;
+
+/// One session's protocol state. See the [module documentation](crate::protocol) for how to drive it.
+#[derive(Debug)]
+pub struct Machine {
+    role: Role,
+    session: SessionId,
+    secret: Secret,
+    /// This side's epoch.
+    epoch: Epoch,
+    limits: PeerLimits,
+    durable: bool,
+    interval: u8,
+    session_expiry: Duration,
+    random: Random,
+
+    peer: Peer,
+    attached: Option<Attached>,
+    joining: Option<Joining>,
+    /// Acceptor: links that have not said an acceptable Hello yet.
+    waiting: Vec<(LinkId, LinkInfo)>,
+    /// The highest attach counter used (dialer) or accepted (acceptor).
+    counter: u64,
+    confirmed: bool,
+
+    channels: Channels,
+    journal: Journal,
+    redial: Redial,
+    lease: Option<Lease>,
+    /// How the application says it is.
+    own_health: Health,
+    /// What was last reported of the peer's service.
+    service: Health,
+    process: ProcessLiveness,
+    /// Since when there is no link.
+    detached_since: Option<Instant>,
+    closing: Option<Closing>,
+    closed: Option<CloseReason>,
+    /// The link on which the end was told, and until when it may stay.
+    linger: Option<(LinkId, Instant)>,
+    counts: Counts,
+
+    out: VecDeque<Output>,
+    wakes: BTreeSet<Wake>,
+    /// When pending acknowledgements are to be sent.
+    ack_due: Option<Instant>,
+    /// What the last `Output::Wait` said.
+    promised: Option<Option<Instant>>,
+}
+
+/// What is known of the other side.
+#[derive(Debug, Default)]
+struct Peer {
+    epoch: Option<Epoch>,
+    limits: Option<PeerLimits>,
+    durable: bool,
+    binding: Option<Vec<u8>>,
+}
+
+/// The link that carries the session.
+#[derive(Debug)]
+struct Attached {
+    link: LinkId,
+    /// Bytes of channel data that the driver will take.
+    room: i64,
+    /// Nothing leaves before this batch is durable (rule R4).
+    hold: u64,
+    /// What the acceptor says first.
+    welcome: Option<Welcome>,
+    sample: LinkSample,
+    /// The dialer's heart; an acceptor only answers.
+    heart: Option<Heart>,
+    /// Messages to be sent again, counted while channels sync; `None` once reported or on a first attach.
+    resuming: Option<u64>,
+}
+
+/// Dialer: a link whose Hello is not answered yet.
+#[derive(Debug)]
+struct Joining {
+    link: LinkId,
+    info: LinkInfo,
+    counter: u64,
+    /// The Hello leaves when this batch is durable.
+    hold: u64,
+    hello_sent: bool,
+    /// The acceptor does not know the session.
+    forgotten: bool,
+    retries: u32,
+    deadline: Instant,
+}
+
+/// Dialer: what is being done to get a link.
+#[derive(Debug)]
+struct Redial {
+    backoff: Backoff,
+    /// The next attempt, when its time comes.
+    planned: Option<(Instant, crate::protocol::backoff::Attempt)>,
+    /// An attempt was asked for and not answered; how long its link may take to be welcomed.
+    dialing: Option<Duration>,
+    gave_up: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    attaches: u64,
+    resumes: u64,
+    resets: u64,
+    fenced_frames: u64,
+    beats_sent: u64,
+    beats_received: u64,
+}
+
+impl Machine {
+    /// A new session. A dialer expects its first link without asking for it: whoever made it is dialing already.
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        let mut machine = Self::empty(setup, now);
+        let (dialer, secret, epoch) = (machine.role == Role::Dialer, machine.secret.clone(), machine.epoch);
+        machine.journal.record(|| Record::Epoch { dialer, secret, epoch });
+        machine
+    }
+
+    /// The session that a journal remembers. It is detached; a dialer dials at once. Channels are there under their
+    /// labels, and get their configuration when they are opened. `setup`'s role and secret give way to those remembered.
+    pub fn restore(setup: Setup, snapshot: Snapshot, now: Instant) -> Self {
+        let mut machine = Self::empty(setup, now);
+        if let Some((dialer, secret, epoch)) = snapshot.identity {
+            machine.role = if dialer { Role::Dialer } else { Role::Acceptor };
+            machine.secret = secret;
+            machine.epoch = epoch;
+        }
+        machine.counter = snapshot.counter;
+        machine.confirmed = snapshot.peer_epoch.is_some();
+        machine.peer.epoch = snapshot.peer_epoch;
+        machine.peer.binding = snapshot.binding;
+        machine.channels.reserve(snapshot.next_channel, snapshot.next_remote);
+        for (id, lane) in snapshot.sending {
+            let key = machine.channels.meet(&lane.label);
+            let outbox = Outbox::restore(lane.next, lane.open);
+            let mut local = channels::Local::new(id, lane.delivery, outbox);
+            local.finished = lane.finished;
+            machine.channels.insert_local(key, local);
+        }
+        if let Some(peer_epoch) = snapshot.peer_epoch {
+            for (id, lane) in snapshot.receiving {
+                let key = machine.channels.meet(&lane.label);
+                let remote =
+                    channels::Remote { id, delivery: Ok(lane.delivery), end: lane.end, told_ended: false };
+                machine.channels.insert_remote(key, remote);
+                let inbox = Inbox::restore(machine.session, peer_epoch, id, lane);
+                if let Some(channel) = machine.channels.get_mut(key) {
+                    channel.inbox = inbox;
+                }
+            }
+        }
+        machine.redial.dialing = None;
+        machine.plan_redial(now);
+        machine
+    }
+
+    fn empty(setup: Setup, now: Instant) -> Self {
+        let mut random = Random::new(&setup.seed);
+        let policy = setup.reconnect;
+        let dialing = (setup.role == Role::Dialer).then_some(setup.attach_timeout);
+        Self {
+            role: setup.role,
+            session: setup.session,
+            secret: setup.secret,
+            epoch: random.epoch(),
+            limits: setup.limits,
+            durable: setup.durable,
+            interval: crate::wire::heartbeat::index_at_most(setup.heartbeat),
+            session_expiry: setup.session_expiry,
+            random,
+            peer: Peer::default(),
+            attached: None,
+            joining: None,
+            waiting: Vec::new(),
+            counter: 0,
+            confirmed: false,
+            channels: Channels::default(),
+            journal: Journal::new(setup.journaled),
+            redial: Redial { backoff: Backoff::new(policy), planned: None, dialing, gave_up: false },
+            lease: None,
+            own_health: Health::Serving,
+            service: Health::Serving,
+            process: ProcessLiveness::Unknown,
+            detached_since: Some(now),
+            closing: None,
+            closed: None,
+            linger: None,
+            counts: Counts::default(),
+            out: VecDeque::new(),
+            wakes: BTreeSet::new(),
+            ack_due: None,
+            promised: None,
+        }
+    }
+
+    /// The next thing to do. Call until it gives [`Output::Wait`].
+    pub fn poll_output(&mut self, now: Instant) -> Output {
+        self.promised = None;
+        if let Some(output) = self.out.pop_front() {
+            return output;
+        }
+        if let Some(batch) = self.journal.next_batch(self.session) {
+            return Output::Journal(batch);
+        }
+        if let Some((link, frame)) = self.next_frame(now) {
+            return Output::Transmit { link, frame };
+        }
+        if let Some(wake) = self.wakes.pop_first() {
+            return Output::Wake(wake);
+        }
+        let deadline = self.deadline();
+        self.promised = Some(deadline);
+        Output::Wait(deadline)
+    }
+
+    /// Whether `poll_output` has something new to say since it last said [`Output::Wait`]. Ask after calls on behalf of the
+    /// application, to wake whoever drives the machine only when that is needed.
+    pub fn needs_poll(&self, now: Instant) -> bool {
+        let Some(promised) = self.promised else { return true };
+        let deadline = self.deadline();
+        !self.out.is_empty()
+            || !self.wakes.is_empty()
+            || self.journal.has_batch()
+            || self.has_frame(now)
+            || deadline.is_some_and(|deadline| promised.is_none_or(|promised| deadline < promised))
+    }
+
+    /// Batch `number` and all before it are durable.
+    pub fn handle_journaled(&mut self, number: u64, now: Instant) {
+        self.journal.handle_journaled(number);
+        let durable = self.journal.durable();
+        let mut news = Vec::new();
+        let mut writable = Vec::new();
+        for (key, channel) in self.channels.iter_mut() {
+            if channel.inbox.ledger.settle(durable) && channel.remote.is_some() {
+                news.push(key);
+            }
+            if channel.local.is_some() {
+                writable.push(key);
+            }
+        }
+        if !news.is_empty() {
+            self.channels.tell_receiving.extend(news);
+            self.ack_at(now);
+        }
+        for key in writable {
+            self.channels.enqueue(key);
+            self.wakes.insert(Wake::Writable(key));
+        }
+    }
+
+    /// The journal batch up to which everything is durable; without a journal, the largest number.
+    pub fn durable_batch(&self) -> u64 {
+        self.journal.durable()
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn transmit(&mut self, link: LinkId, control: Control) {
+        self.out.push_back(Output::Transmit { link, frame: Frame::Control(control) });
+    }
+
+    fn wake_channel(&mut self, key: ChannelKey) {
+        self.wakes.extend([Wake::Readable(key), Wake::Writable(key), Wake::Resolved(key)]);
+    }
+
+    fn path(&self) -> PathLiveness {
+        let Some(attached) = &self.attached else { return PathLiveness::Down };
+        let suspect = attached.heart.as_ref().is_some_and(Heart::is_suspect)
+            || self.lease.as_ref().is_some_and(Lease::is_missed);
+        if suspect { PathLiveness::Suspect } else { PathLiveness::Alive }
+    }
+}
+
+/// The machine's randomness: SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators") over
+/// a seed that was given, so that a run can be replayed.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn new(seed: &[u8; 32]) -> Self {
+        let fold = |state: u64, byte: &u8| state.rotate_left(8) ^ u64::from(*byte);
+        let halves = seed.split_at(16);
+        // Two halves folded on their own, so that no seed of 32 equal bytes becomes zero.
+        let (a, b) = (halves.0.iter().fold(1, fold), halves.1.iter().fold(2, fold));
+        Self(a ^ b.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().to_be_bytes()[0]
+    }
+
+    fn epoch(&mut self) -> Epoch {
+        loop {
+            if let Some(epoch) = Epoch::new(self.next()) {
+                return epoch;
+            }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The sending half of a channel: numbers messages, keeps them until they are resolved, and says which to write next.
+//!
+//! ```text
+//!            floor                  cursor                      next
+//!   resolved   | written, some received | not yet written on this link |
+//!  ------------+------------------------+------------------------------+---> sequence
+//! ```
+//!
+//! The *floor* is the lowest unresolved sequence; everything below has its outcome. The *cursor* is what the attached
+//! link gets next; a new link rewinds it to the floor, and what the peer says it has received is then passed
+//! over. The peer's window counts from what it has acknowledged as resolved, which may lag behind the floor. An entry is freed when it is resolved (rule R3): at `handled`, or with the
+//! payload alone at `received` when the peer's store is durable.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::outcomes::Outcomes;
+use super::types::{Progress, Window};
+use crate::error::Outcome;
+use crate::id::Sequence;
+
+/// Exceptional outcomes kept for receipts, as ranges, per channel.
+const MAX_OUTCOMES: usize = 4096;
+
+/// The sending half of a channel.
+#[derive(Debug)]
+pub struct Outbox {
+    floor: Sequence,
+    cursor: Sequence,
+    entries: VecDeque<Entry>,
+    outcomes: Outcomes,
+    /// Below this, every entry is marked received.
+    received_below: Sequence,
+    /// Unresolved messages that the peer's session holds.
+    at_peer: usize,
+    /// Unresolved messages, and their bytes.
+    messages: usize,
+    bytes: usize,
+    /// Bytes of unresolved messages below the cursor.
+    window_used: u64,
+    max_messages: usize,
+    max_bytes: usize,
+    /// Everything below is resolved as far as the peer has told: its window starts here.
+    acknowledged: Sequence,
+    /// One past the last sequence ever written to a link.
+    written_below: Sequence,
+    /// One past the highest sequence that was resolved otherwise than handled.
+    exception_below: Sequence,
+}
+
+#[derive(Debug)]
+struct Entry {
+    payload: Bytes,
+    /// Bytes of the payload, kept after it was freed.
+    size: u32,
+    state: State,
+    redelivered: bool,
+    /// Durable once this journal batch is.
+    batch: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The peer is not known to have it.
+    Open,
+    /// The peer's session holds it.
+    Received,
+    /// Over; stays in the queue only until the floor passes.
+    Resolved,
+}
+
+/// A message to write now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its number.
+    pub sequence: Sequence,
+    /// See [`Data::redelivered`](crate::wire::Data::redelivered).
+    pub redelivered: bool,
+    /// It was written to an earlier link already.
+    pub again: bool,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// What a reset did to the outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResetCount {
+    /// Messages that ended unknown.
+    pub unknown: u64,
+    /// Messages to be sent again as redelivered.
+    pub redelivered: u64,
+}
+
+impl Outbox {
+    /// An empty outbox with room for this much.
+    pub fn new(max_messages: usize, max_bytes: usize) -> Self {
+        Self {
+            floor: 0,
+            cursor: 0,
+            entries: VecDeque::new(),
+            outcomes: Outcomes::new(MAX_OUTCOMES),
+            received_below: 0,
+            at_peer: 0,
+            messages: 0,
+            bytes: 0,
+            window_used: 0,
+            max_messages,
+            max_bytes,
+            acknowledged: 0,
+            written_below: 0,
+            exception_below: 0,
+        }
+    }
+
+    /// An outbox whose sequences below `next` were given by an earlier process; `open` are those unresolved.
+    /// All count as written: nobody knows better.
+    pub fn restore(next: Sequence, open: impl IntoIterator<Item = (Sequence, Bytes)>) -> Self {
+        let mut outbox = Self::new(usize::MAX, usize::MAX);
+        let mut open = open.into_iter().peekable();
+        outbox.floor = open.peek().map_or(next, |&(first, _)| first);
+        outbox.cursor = outbox.floor;
+        outbox.received_below = outbox.floor;
+        outbox.acknowledged = outbox.floor;
+        for (sequence, payload) in open {
+            while outbox.next() < sequence {
+                outbox.entries.push_back(Entry::resolved());
+            }
+            outbox.push(payload, 0);
+        }
+        while outbox.next() < next {
+            outbox.entries.push_back(Entry::resolved());
+        }
+        outbox.written_below = next;
+        outbox
+    }
+
+    /// An empty outbox with the same limits.
+    pub fn renewed(&self) -> Self {
+        Self::new(self.max_messages, self.max_bytes)
+    }
+
+    /// Sets the limits, for instance of a restored outbox.
+    pub fn set_limits(&mut self, max_messages: usize, max_bytes: usize) {
+        (self.max_messages, self.max_bytes) = (max_messages, max_bytes);
+    }
+
+    /// Whether a message of `size` bytes has room.
+    pub fn has_room(&self, size: usize) -> bool {
+        self.messages < self.max_messages && self.bytes.saturating_add(size) <= self.max_bytes
+    }
+
+    /// Numbers and keeps a message; the caller has asked `has_room`.
+    pub fn push(&mut self, payload: Bytes, batch: u64) -> Sequence {
+        let sequence = self.next();
+        self.messages += 1;
+        self.bytes += payload.len();
+        let size = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        self.entries.push_back(Entry { payload, size, state: State::Open, redelivered: false, batch });
+        sequence
+    }
+
+    /// The next sequence to be given.
+    pub fn next(&self) -> Sequence {
+        self.floor + self.entries.len() as u64
+    }
+
+    /// Everything below is resolved.
+    pub fn floor(&self) -> Sequence {
+        self.floor
+    }
+
+    /// Unresolved messages, and their bytes.
+    pub fn held(&self) -> (usize, usize) {
+        (self.messages, self.bytes)
+    }
+
+    /// Whether any message was ever written to a link.
+    pub fn ever_written(&self) -> bool {
+        self.written_below > 0
+    }
+
+    /// Whether the peer, last told `told`, is to be told the floor: it has passed messages that the peer does not know
+    /// to be resolved, or keeps verdicts of.
+    pub fn owes_floor(&self, told: Sequence) -> bool {
+        self.floor > told && self.exception_below > told
+    }
+
+    /// Every message below is held by the peer's session, or resolved.
+    pub fn received_below(&self) -> Sequence {
+        self.received_below.max(self.floor)
+    }
+
+    /// Whether the peer's session holds messages that its application has not resolved.
+    pub fn has_received(&self) -> bool {
+        self.at_peer > 0
+    }
+
+    /// A new link: everything the peer does not have is to be written again.
+    pub fn rewind(&mut self) {
+        self.cursor = self.floor;
+        self.window_used = 0;
+    }
+
+    /// Messages written to earlier links that the cursor has still to pass and the peer is not known to have.
+    pub fn to_replay(&self) -> u64 {
+        let written = self.written_below.saturating_sub(self.floor);
+        let passed = self.cursor - self.floor;
+        let open = |entry: &&Entry| entry.state == State::Open;
+        self.entries.iter().take(written as usize).skip(passed as usize).filter(open).count() as u64
+    }
+
+    /// The next message to write within the peer's window, if it is durable up to `durable`. The cursor passes it.
+    pub fn next_outgoing(&mut self, window: Window, durable: u64) -> Option<Outgoing> {
+        loop {
+            let sequence = self.cursor;
+            let entry = self.entries.get((sequence - self.floor) as usize)?;
+            if entry.state == State::Resolved {
+                self.cursor += 1;
+                continue;
+            }
+            let used = self.window_used.saturating_add(u64::from(entry.size));
+            if sequence - self.acknowledged >= window.messages || used > window.bytes || entry.batch > durable
+            {
+                return None;
+            }
+            self.window_used = used;
+            self.cursor += 1;
+            if entry.state == State::Open {
+                let again = sequence < self.written_below;
+                self.written_below = self.written_below.max(self.cursor);
+                return Some(Outgoing {
+                    sequence,
+                    redelivered: entry.redelivered,
+                    again,
+                    payload: entry.payload.clone(),
+                });
+            }
+        }
+    }
+
+    /// Whether `next_outgoing` would give something.
+    pub fn has_outgoing(&self, window: Window, durable: u64) -> bool {
+        let passed = (self.cursor - self.floor) as usize;
+        self.entries
+            .range(passed.min(self.entries.len())..)
+            .find(|entry| entry.state != State::Resolved)
+            .is_some_and(|entry| {
+                self.cursor - self.acknowledged < window.messages
+                    && self.window_used.saturating_add(u64::from(entry.size)) <= window.bytes
+                    && entry.batch <= durable
+            })
+    }
+
+    /// The peer's session holds `start..end`. With a durable peer the payloads are freed (rule R3).
+    pub fn on_received(&mut self, start: Sequence, end: Sequence, durable: bool) {
+        let start = start.max(self.received_below).max(self.floor);
+        let end = end.min(self.next());
+        for sequence in start..end {
+            let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
+            if entry.state == State::Open {
+                entry.state = State::Received;
+                self.at_peer += 1;
+                if durable {
+                    self.bytes -= entry.payload.len();
+                    entry.payload = Bytes::new();
+                }
+            }
+        }
+        if start <= self.received_below.max(self.floor) {
+            self.received_below = self.received_below.max(end);
+        }
+    }
+
+    /// The peer knows that everything below `below` is resolved.
+    pub fn on_acknowledged(&mut self, below: Sequence) {
+        self.acknowledged = self.acknowledged.max(below.min(self.floor));
+    }
+
+    /// Ends `start..end`, as far as still unresolved, with `outcome`. Returns how many that were.
+    pub fn resolve(&mut self, start: Sequence, end: Sequence, outcome: &Outcome) -> u64 {
+        let end = end.min(self.next());
+        let mut resolved = 0;
+        for sequence in start.max(self.floor)..end {
+            let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
+            if entry.state == State::Resolved {
+                continue;
+            }
+            self.at_peer -= usize::from(entry.state == State::Received);
+            entry.state = State::Resolved;
+            self.messages -= 1;
+            self.bytes -= entry.payload.len();
+            entry.payload = Bytes::new();
+            if sequence < self.cursor {
+                self.window_used -= u64::from(entry.size);
+            }
+            if *outcome != Outcome::Handled {
+                self.exception_below = sequence + 1;
+            }
+            self.outcomes.record(sequence, outcome.clone());
+            resolved += 1;
+        }
+        while self.entries.front().is_some_and(|entry| entry.state == State::Resolved) {
+            self.entries.pop_front();
+            self.floor += 1;
+        }
+        self.cursor = self.cursor.max(self.floor);
+        resolved
+    }
+
+    /// Ends every message of which nothing was ever written: the sender alone knows that they were not delivered.
+    pub fn resolve_unwritten(&mut self, outcome: &Outcome) -> u64 {
+        self.resolve(self.written_below.max(self.floor), self.next(), outcome)
+    }
+
+    /// Ends each unresolved message above `limit` bytes that was never written.
+    pub fn resolve_too_large(&mut self, limit: u64, outcome: &Outcome) -> u64 {
+        let first = self.written_below.max(self.floor);
+        let large: Vec<Sequence> = (first..self.next())
+            .filter(|sequence| {
+                let entry = self.entries.get((sequence - self.floor) as usize);
+                entry.is_some_and(|entry| entry.state != State::Resolved && u64::from(entry.size) > limit)
+            })
+            .collect();
+        large.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, outcome)).sum()
+    }
+
+    /// The peer forgot everything: what was written may or may not have been handled. What was not goes on as if
+    /// nothing had happened.
+    pub fn on_reset(&mut self, redeliver: bool) -> ResetCount {
+        let mut count = ResetCount::default();
+        if redeliver {
+            for sequence in self.floor..self.written_below {
+                let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
+                match entry.state {
+                    State::Resolved => {}
+                    // The payload was freed on the word of a durable peer that has now lost it.
+                    State::Received if entry.payload.len() != entry.size as usize => {
+                        count.unknown += self.resolve(sequence, sequence + 1, &Outcome::Unknown);
+                    }
+                    State::Open | State::Received => {
+                        self.at_peer -= usize::from(entry.state == State::Received);
+                        entry.state = State::Open;
+                        entry.redelivered = true;
+                        count.redelivered += 1;
+                    }
+                }
+            }
+        } else {
+            count.unknown = self.resolve(self.floor, self.written_below, &Outcome::Unknown);
+        }
+        self.received_below = self.floor;
+        self.acknowledged = self.floor;
+        self.rewind();
+        count
+    }
+
+    /// How far `sequence` has come.
+    pub fn progress(&self, sequence: Sequence) -> Progress {
+        let entry = sequence.checked_sub(self.floor).map(|offset| self.entries.get(offset as usize));
+        match entry.map(|entry| entry.map(|entry| entry.state)) {
+            None | Some(Some(State::Resolved)) => Progress::Resolved(self.outcomes.of(sequence)),
+            Some(Some(State::Received)) => Progress::Received,
+            Some(Some(State::Open) | None) => Progress::Accepted,
+        }
+    }
+}
+
+impl Entry {
+    fn resolved() -> Self {
+        Self { payload: Bytes::new(), size: 0, state: State::Resolved, redelivered: false, batch: 0 }
+    }
+}

@@ -1,0 +1,330 @@
+//! The rules of the control frames, one by one: what breaks a rule is refused, and the error names it. The bytes are
+//! put together by hand, as another implementation would.
+
+use bowline::id::{ChannelId, Epoch};
+use bowline::wire::control::{ControlDecoder, MAX_LANES, MAX_RANGES, MAX_VERDICTS};
+use bowline::wire::*;
+use bytes::BytesMut;
+
+use crate::{decode_all, encoded, from_hex, golden, hex};
+
+// ---- Protobuf by hand ----
+
+fn number(tag: u8, mut value: u64) -> Vec<u8> {
+    let mut out = vec![tag << 3];
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}
+
+fn bytes(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = number(tag, content.len() as u64);
+    out[0] |= 2;
+    out.extend_from_slice(content);
+    out
+}
+
+fn fixed(tag: u8, value: u64) -> Vec<u8> {
+    let mut out = vec![tag << 3 | 1];
+    out.extend_from_slice(&value.to_le_bytes());
+    out
+}
+
+/// A control stream with one frame of this kind.
+fn frame(kind: u8, fields: &[Vec<u8>]) -> Vec<u8> {
+    framed(&bytes(kind, &fields.concat()))
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    varint::encode(message.len() as u64, &mut out);
+    out.extend_from_slice(message);
+    out.to_vec()
+}
+
+/// The fields of a good Hello, by number.
+fn hello() -> Vec<(u8, Vec<u8>)> {
+    vec![
+        (1, number(1, 1)),
+        (2, number(2, 1)),
+        (3, bytes(3, &[3; 16])),
+        (4, bytes(4, &[4; 32])),
+        (5, fixed(5, 5)),
+        (7, number(7, 7)),
+        (8, bytes(8, &[8; 32])),
+        (9, bytes(9, &[])),
+        (10, bytes(10, b"token")),
+    ]
+}
+
+/// That Hello with a field replaced, or without it.
+fn hello_but(field: u8, instead: Vec<u8>) -> Result<Vec<Control>, WireError> {
+    let fields =
+        hello().into_iter().map(|(number, good)| if number == field { instead.clone() } else { good });
+    decode_all(&frame(1, &fields.collect::<Vec<_>>()))
+}
+
+/// A Receiving of epoch 1 with one lane of channel 2.
+fn receiving(fields: &[Vec<u8>]) -> Result<ReceivingLane, WireError> {
+    let lane = [&[number(1, 2)], fields].concat().concat();
+    match decode_all(&frame(7, &[fixed(1, 1), bytes(2, &lane)]))?.pop() {
+        Some(Control::Receiving(mut receiving)) => Ok(receiving.lanes.remove(0)),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn range(tag: u8, start: u64, length: u64) -> Vec<u8> {
+    bytes(tag, &[number(1, start), number(2, length)].concat())
+}
+
+/// A Sending of epoch 1 with one lane of channel 2; a label among the fields replaces its own.
+fn sending(fields: &[Vec<u8>]) -> Result<SendingLane, WireError> {
+    let lane = [&[number(1, 2), bytes(2, b"chat")], fields].concat().concat();
+    match decode_all(&frame(6, &[fixed(1, 1), bytes(2, &lane)]))?.pop() {
+        Some(Control::Sending(mut sending)) => Ok(sending.lanes.remove(0)),
+        other => panic!("{other:?}"),
+    }
+}
+
+// ---- W5: frames ----
+
+#[test]
+fn unknown_fields_are_skipped() {
+    let unknown = [number(13, 5), bytes(15, b"later"), fixed(14, 9)].concat();
+    let with_unknown = |good: &[u8]| [good, &unknown].concat();
+    let fields = hello().into_iter().map(|(_, field)| field).collect::<Vec<_>>();
+    let plain = decode_all(&frame(1, &fields)).unwrap();
+    let message = with_unknown(&bytes(1, &with_unknown(&fields.concat())));
+    assert_eq!(decode_all(&framed(&message)), Ok(plain));
+}
+
+#[test]
+fn frames_of_an_unknown_kind_are_skipped() {
+    let unknown = frame(15, &[bytes(1, b"later")]);
+    let stream = [framed(&[]), unknown, from_hex("024a00"), framed(&[])].concat();
+    assert_eq!(decode_all(&stream), Ok(vec![Control::CloseAck]));
+}
+
+#[test]
+fn of_several_frames_in_one_message_the_last_counts() {
+    let message = [bytes(8, &number(1, 5)), bytes(9, &[])].concat();
+    assert_eq!(decode_all(&framed(&message)), Ok(vec![Control::CloseAck]));
+}
+
+#[test]
+fn a_longer_form_of_the_size_is_read() {
+    for prefix in ["02", "4002", "80000002", "c000000000000002"] {
+        assert_eq!(decode_all(&from_hex(&format!("{prefix} 4a00"))), Ok(vec![Control::CloseAck]));
+    }
+}
+
+#[test]
+fn the_limit_counts_from_when_it_is_set() {
+    let large = encoded(&Control::Close(Close { code: 1, reason: "x".repeat(200) }));
+    let mut decoder = ControlDecoder::new(large.len() - 3);
+    decoder.push(&large);
+    assert!(matches!(decoder.next(), Err(WireError::FrameTooLarge { .. })));
+
+    let mut decoder = ControlDecoder::new(10);
+    decoder.push(&from_hex("024a00"));
+    decoder.push(&large);
+    assert_eq!(decoder.next(), Ok(Some(Control::CloseAck)));
+    // The prefix of 200-odd bytes takes two; the limit is of the message alone.
+    decoder.set_limit(large.len() - 2);
+    assert!(matches!(decoder.next(), Ok(Some(Control::Close(_)))));
+}
+
+// ---- W6: attach frames ----
+
+#[test]
+fn a_hello_that_breaks_a_rule_is_refused() {
+    assert!(matches!(hello_but(0, vec![]).as_deref(), Ok([Control::Hello(_)])), "the good one is good");
+    let length = |field, found, wanted| Err(WireError::WrongLength { field, found, wanted });
+    assert_eq!(hello_but(3, bytes(3, &[0; 15])), length("Hello.session", 15, 16));
+    assert_eq!(hello_but(3, vec![]), length("Hello.session", 0, 16));
+    assert_eq!(hello_but(4, bytes(4, &[0; 33])), length("Hello.secret", 33, 32));
+    assert_eq!(hello_but(8, bytes(8, &[0; 31])), length("Hello.proof", 31, 32));
+    assert_eq!(hello_but(8, vec![]), length("Hello.proof", 0, 32));
+    assert_eq!(hello_but(5, vec![]), Err(WireError::ZeroEpoch { field: "Hello.epoch" }));
+    assert_eq!(hello_but(9, vec![]), Err(WireError::Missing { field: "Hello.limits" }));
+    assert_eq!(hello_but(1, number(1, 2)), Err(WireError::ReversedVersions { min: 2, max: 1 }));
+    let counter = |found| WireError::TooLarge { what: "Hello.counter", found, limit: varint::MAX };
+    assert_eq!(hello_but(7, number(7, 1 << 62)), Err(counter(1 << 62)));
+    assert!(hello_but(7, number(7, varint::MAX)).is_ok());
+    let (field, limit) = ("Hello.credentials", MAX_CREDENTIALS);
+    let found = MAX_CREDENTIALS + 1;
+    assert_eq!(hello_but(10, bytes(10, &vec![1; found])), Err(WireError::TooLong { field, found, limit }));
+    assert!(hello_but(10, bytes(10, &vec![1; MAX_CREDENTIALS])).is_ok());
+}
+
+#[test]
+fn a_hello_may_lack_secret_and_credentials() {
+    let frames = hello_but(4, vec![]).unwrap();
+    let [Control::Hello(hello)] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!((hello.secret.clone(), hello.peer_epoch), (None, None));
+    assert!(hello_but(10, vec![]).is_ok());
+}
+
+#[test]
+fn the_largest_hello_fits() {
+    let mut hello = golden::hello();
+    hello.credentials = vec![1; MAX_CREDENTIALS].into();
+    hello.counter = varint::MAX;
+    assert!(encoded(&Control::Hello(Box::new(hello))).len() <= MAX_HELLO);
+}
+
+#[test]
+fn answers_that_break_a_rule_are_refused() {
+    let welcome = |fields: &[Vec<u8>]| decode_all(&frame(2, fields));
+    assert!(welcome(&[fixed(2, 1), bytes(4, &[])]).is_ok());
+    assert_eq!(welcome(&[bytes(4, &[])]), Err(WireError::ZeroEpoch { field: "Welcome.epoch" }));
+    assert_eq!(welcome(&[fixed(2, 1)]), Err(WireError::Missing { field: "Welcome.limits" }));
+    let why = Err(WireError::Missing { field: "Retry.why" });
+    assert_eq!(decode_all(&frame(4, &[])), why);
+    assert_eq!(decode_all(&frame(4, &[number(2, 0)])), why);
+    assert_eq!(decode_all(&frame(4, &[number(1, 0)])), Ok(vec![Control::Retry(Retry::Stale(0))]));
+    for (kind, field, what) in [(2, 3, "Welcome.counter"), (3, 1, "Confirm.counter"), (4, 1, "Retry.stale")] {
+        let fields = [fixed(2, 1), bytes(4, &[]), number(field, u64::MAX)];
+        let fields = if kind == 2 { &fields[..] } else { &fields[2..] };
+        let error = WireError::TooLarge { what, found: u64::MAX, limit: varint::MAX };
+        assert_eq!(decode_all(&frame(kind, fields)), Err(error));
+    }
+}
+
+#[test]
+fn a_reason_is_cut_where_it_is_written_and_where_it_is_read() {
+    let close = |reason: String| Control::Close(Close { code: 3, reason });
+    // Of 256 bytes, 255 hold whole characters of three bytes.
+    let long = "€".repeat(100);
+    let cut = close("€".repeat(85));
+    assert_eq!(decode_all(&encoded(&close(long.clone()))), Ok(vec![cut.clone()]));
+    assert!(encoded(&close(long.clone())).len() < 270);
+    assert_eq!(decode_all(&frame(8, &[number(1, 3), bytes(2, long.as_bytes())])), Ok(vec![cut]));
+    let whole = close("x".repeat(MAX_REASON));
+    assert_eq!(decode_all(&encoded(&whole)), Ok(vec![whole]));
+    // Everywhere a reason may be.
+    let verdict = bytes(6, &[number(1, 1), bytes(2, long.as_bytes())].concat());
+    let lane = receiving(&[verdict, bytes(9, &bytes(1, long.as_bytes()))]).unwrap();
+    assert_eq!((lane.verdicts[0].reason.len(), lane.refused.map(|reason| reason.len())), (255, Some(255)));
+}
+
+// ---- W7: state frames ----
+
+#[test]
+fn a_sending_that_breaks_a_rule_is_refused() {
+    assert_eq!(decode_all(&frame(6, &[])), Err(WireError::ZeroEpoch { field: "Sending.epoch" }));
+    let (field, found, limit) = ("Sending.label", MAX_LABEL + 1, MAX_LABEL);
+    assert_eq!(sending(&[bytes(2, &vec![b'x'; found])]), Err(WireError::TooLong { field, found, limit }));
+    assert!(sending(&[bytes(2, &[b'x'; MAX_LABEL])]).is_ok());
+    assert_eq!(sending(&[bytes(2, b"")]), Err(WireError::Missing { field }));
+    assert!(matches!(sending(&[bytes(2, &[0xFF])]), Err(WireError::Malformed { .. })), "not UTF-8");
+    let (channel, end, floor) = (ChannelId(2), 8, 9);
+    let error = WireError::EndBelowFloor { channel, end, floor };
+    assert_eq!(sending(&[number(4, 9), number(5, 8)]), Err(error));
+    assert_eq!(sending(&[number(4, 9), number(5, 9)]).unwrap().end, Some(9));
+    for (field, what) in [(4, "Sending.floor"), (5, "Sending.end")] {
+        let error = WireError::TooLarge { what, found: 1 << 62, limit: varint::MAX };
+        assert_eq!(sending(&[number(field, 1 << 62)]), Err(error));
+    }
+}
+
+#[test]
+fn every_delivery_that_is_not_known_is_kept() {
+    for value in [0, 1, 2, 3, 5, 6, 1000, i32::MAX] {
+        assert_eq!(sending(&[number(3, value as u64)]).unwrap().delivery, Err(value));
+    }
+    assert_eq!(sending(&[number(3, i64::from(i32::MIN) as u64)]).unwrap().delivery, Err(i32::MIN));
+    assert!(sending(&[number(3, 4)]).unwrap().delivery.is_ok());
+    assert_eq!(
+        sending(&[]).unwrap(),
+        SendingLane {
+            channel: ChannelId(2),
+            label: "chat".to_owned(),
+            delivery: Err(0),
+            floor: 0,
+            end: None
+        }
+    );
+}
+
+#[test]
+fn ranges_that_break_a_rule_are_refused() {
+    let channel = ChannelId(2);
+    for (below, tag, set) in [(2, 3, "received"), (4, 5, "handled")] {
+        let lane = |ranges: &[(u64, u64)]| {
+            let ranges = ranges.iter().map(|&(start, length)| range(tag, start, length));
+            receiving(&[vec![number(below, 10)], ranges.collect()].concat())
+        };
+        let bad = |start, length, above| Err(WireError::BadRange { channel, set, start, length, above });
+        assert!(lane(&[(11, 1), (13, 2)]).is_ok());
+        assert_eq!(lane(&[(10, 1)]), bad(10, 1, 10), "touches what is below");
+        assert_eq!(lane(&[(9, 5)]), bad(9, 5, 10), "overlaps it");
+        assert_eq!(lane(&[(11, 0)]), bad(11, 0, 10), "empty");
+        assert_eq!(lane(&[(11, 2), (13, 1)]), bad(13, 1, 13), "touches the one before");
+        assert_eq!(lane(&[(11, 5), (12, 1)]), bad(12, 1, 16), "overlaps it");
+        assert_eq!(lane(&[(20, 1), (12, 1)]), bad(12, 1, 21), "descends");
+        let (what, limit) = ("the end of a range", varint::MAX);
+        let error = |found| Err(WireError::TooLarge { what, found, limit });
+        assert_eq!(lane(&[(u64::MAX - 1, 5)]), error(u64::MAX));
+        assert_eq!(lane(&[(20, u64::MAX)]), error(u64::MAX));
+        assert_eq!(lane(&[(varint::MAX, 1)]), error(1 << 62));
+        assert!(lane(&[(varint::MAX - 1, 1)]).is_ok());
+    }
+}
+
+#[test]
+fn other_numbers_of_a_receiving() {
+    assert_eq!(decode_all(&frame(7, &[])), Err(WireError::ZeroEpoch { field: "Receiving.epoch" }));
+    for (field, what) in [(2, "Receiving.received_below"), (4, "Receiving.handled_below")] {
+        let error = WireError::TooLarge { what, found: 1 << 62, limit: varint::MAX };
+        assert_eq!(receiving(&[number(field, 1 << 62)]), Err(error));
+    }
+    let what = "Receiving.verdicts.sequence";
+    let error = WireError::TooLarge { what, found: 1 << 62, limit: varint::MAX };
+    assert_eq!(receiving(&[bytes(6, &number(1, 1 << 62))]), Err(error));
+    let lane = receiving(&[number(7, u64::MAX), number(8, 1 << 62)]).unwrap();
+    assert_eq!((lane.window_messages, lane.window_bytes), (varint::MAX, varint::MAX));
+}
+
+#[test]
+fn more_entries_than_allowed_are_refused() {
+    let over = |what, found, limit| WireError::TooMany { what, found, limit };
+    for (kind, what) in [(6, "lanes in one Sending"), (7, "lanes in one Receiving")] {
+        let label = if kind == 6 { bytes(2, b"x") } else { vec![] };
+        let lanes = |count| [vec![fixed(1, 1)], vec![bytes(2, &label); count]].concat();
+        assert!(decode_all(&frame(kind, &lanes(MAX_LANES))).is_ok());
+        let found = MAX_LANES + 1;
+        assert_eq!(decode_all(&frame(kind, &lanes(found))), Err(over(what, found, MAX_LANES)));
+    }
+    let ranges = |count: u64| (1..=count).map(|n| range(3, 2 * n, 1)).collect::<Vec<_>>();
+    assert!(receiving(&ranges(MAX_RANGES as u64)).is_ok());
+    let error = over("ranges in one set of a channel", MAX_RANGES + 1, MAX_RANGES);
+    assert_eq!(receiving(&ranges(MAX_RANGES as u64 + 1)), Err(error));
+    assert!(receiving(&vec![bytes(6, &[]); MAX_VERDICTS]).is_ok());
+    let error = over("verdicts on one channel", MAX_VERDICTS + 1, MAX_VERDICTS);
+    assert_eq!(receiving(&vec![bytes(6, &[]); MAX_VERDICTS + 1]), Err(error));
+}
+
+#[test]
+fn errors_say_what_was_wrong_with_the_numbers() {
+    let error = hello_but(3, bytes(3, &[0; 15])).unwrap_err();
+    assert_eq!(error.to_string(), "Hello.session has 15 bytes, it must have 16");
+    let error = receiving(&[number(2, 10), range(3, 9, 5)]).unwrap_err().to_string();
+    let expected = "channel 2: the received range of 5 from 9 must be non-empty and start above 10";
+    assert_eq!(error, expected);
+    let mut decoder = ControlDecoder::new(MAX_HELLO);
+    decoder.push(&from_hex("80010000"));
+    let error = decoder.next().unwrap_err().to_string();
+    assert_eq!(error, "control frame of 65536 bytes, at most 8192 may come here");
+}
+
+#[test]
+fn an_epoch_is_eight_bytes_little_endian() {
+    let confirm = frame(6, &[fixed(1, 0x0102_0304_0506_0708)]);
+    assert_eq!(hex(&confirm), "0b3209090807060504030201");
+    let epoch = Epoch::new(0x0102_0304_0506_0708).unwrap();
+    assert_eq!(decode_all(&confirm), Ok(vec![Control::Sending(Sending { epoch, lanes: vec![] })]));
+}
