@@ -4,11 +4,11 @@ use std::error::Error;
 
 use crate::input::{Intent, LINE_BYTES};
 use crate::notice::Notice;
-use crate::peer::Conversation;
+use crate::peer::{Conversation, WAITING};
 use crate::ui::Front;
 
-/// Lines kept; more stay where they come from.
-const LINES: usize = 1024;
+/// Lines kept; more stay where they come from. A conversation takes so many at once, whatever else it has to say.
+const LINES: usize = WAITING / 2;
 
 /// Lines for the peer that is not there yet, so that `echo hello | chat connect …` says hello.
 #[derive(Default)]

@@ -15,9 +15,7 @@ use std::time::Duration;
 
 use bowline::config::{ChannelConfig, Delivery};
 use bowline::error::{CloseReason, OpenError, SendError};
-use bowline::protocol::types::Event;
-use bowline::session::Events;
-use bowline::{Channel, Inbox, Receipt, Session, Unacked};
+use bowline::{Channel, Event, Events, Inbox, Receipt, Session, Unacked};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -30,7 +28,7 @@ use crate::text;
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Messages that may wait here for room in the outbox, which holds many more.
-const WAITING: usize = 1024;
+pub(crate) const WAITING: usize = 1024;
 
 /// A conversation with one peer, over one session.
 pub(crate) struct Conversation {

@@ -43,6 +43,8 @@ pub(crate) async fn talk(
                 Intent::Quit | Intent::End | Intent::Interrupt => {
                     wanted = true;
                     conversation.leave();
+                    let advice = "leaving when everything said has its outcome; Ctrl-C leaves at once";
+                    front.show(&Notice::Hint(advice.to_owned()))?;
                 }
             },
         }

@@ -70,18 +70,13 @@ impl Chat {
         self.stdin.as_mut().unwrap().write_all(format!("{lines}\n").as_bytes()).unwrap();
     }
 
-    /// Types in the background, as fast as it is read.
+    /// Types in the background, as fast as it is read. Whoever joins it and drops what it yields ends the input.
     pub(crate) fn say_all(&mut self, lines: Vec<String>) -> JoinHandle<ChildStdin> {
         let mut stdin = self.stdin.take().unwrap();
         thread::spawn(move || {
             stdin.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
             stdin
         })
-    }
-
-    /// Ends the input.
-    pub(crate) fn end_input(&mut self) {
-        self.stdin = None;
     }
 
     /// The next line of output.
