@@ -15,9 +15,11 @@ pub(super) struct Journal {
     /// Batches that wait for the one under way. What they hold is in the outbox, whose limits bound them.
     queue: VecDeque<Job>,
     /// With the number of the batch, if it is one.
-    under_way: Option<(Option<u64>, BoxFuture<Result<(), StoreError>>)>,
+    under_way: Option<(Option<u64>, Storing)>,
     failed: bool,
 }
+
+type Storing = BoxFuture<Result<(), StoreError>>;
 
 enum Job {
     Append(Batch),
@@ -46,7 +48,7 @@ impl Journal {
         self.queue.is_empty() && self.under_way.is_none()
     }
 
-    fn start(&self, job: Job) -> (Option<u64>, BoxFuture<Result<(), StoreError>>) {
+    fn start(&self, job: Job) -> (Option<u64>, Storing) {
         let store = self.store.clone();
         match job {
             Job::Append(batch) => (Some(batch.number), Box::pin(async move { store.append(batch).await })),
