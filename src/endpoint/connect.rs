@@ -61,11 +61,12 @@ impl IntoFuture for Connect {
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { endpoint, plan, remembered } = self;
-        let registry = endpoint.0.registry.clone();
         Box::pin(async move {
+            // The endpoint stays until then: without it no session is made.
+            let registry = &endpoint.0.registry;
             let session = match remembered {
-                None => connect(&registry, plan).await,
-                Some(remembered) => restore::connect(&registry, remembered, plan),
+                None => connect(registry, plan).await,
+                Some(remembered) => restore::connect(registry, remembered, plan),
             };
             session.map(Session::new)
         })
