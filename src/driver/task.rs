@@ -244,9 +244,6 @@ impl Task {
         self.shared.change(|state, now| {
             for (link, writer) in links {
                 state.machine.handle_link_sample(*link, writer.sample(), now);
-                if let Some(remote) = writer.take_new_remote() {
-                    announce(state, Event::PathChanged { remote });
-                }
             }
             state.machine.handle_timeout(now);
         });
@@ -261,6 +258,9 @@ impl Task {
             if freed > 0 {
                 self.shared.change(|state, _| state.machine.handle_link_room(*link, freed));
                 busy = true;
+            }
+            if let Some(remote) = writer.take_new_remote() {
+                announce(&self.shared.look(), Event::PathChanged { remote });
             }
         }
         busy
