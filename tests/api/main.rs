@@ -6,10 +6,8 @@
 mod accepting;
 mod addresses;
 mod closing;
-mod config;
 mod echo;
 mod errors;
-mod events;
 mod heartbeat;
 mod kills;
 mod liveness;

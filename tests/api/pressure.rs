@@ -60,8 +60,7 @@ async fn a_receiver_that_takes_nothing_bounds_both_sides_and_stops_no_other_chan
 async fn send_waits_for_room_and_those_who_wait_are_served_in_turn() {
     let (client, server) = (dialer(small()), listen(small()));
     let (dialed, accepted) = meet(&client, &server).await;
-    let mut line =
-        line_with(&dialed, &accepted, "narrow", ordered().outbox(1, 16 * KIB), ordered()).await;
+    let mut line = line_with(&dialed, &accepted, "narrow", ordered().outbox(1, 16 * KIB), ordered()).await;
     drop(line.out.send("0").await.unwrap());
     let mut waiting = Vec::new();
     for number in 1..=10 {
@@ -93,8 +92,7 @@ async fn send_waits_for_room_and_those_who_wait_are_served_in_turn() {
 async fn a_send_that_is_cancelled_queued_nothing_and_leaves_no_hole() {
     let (client, server) = (dialer(small()), listen(small()));
     let (dialed, accepted) = meet(&client, &server).await;
-    let mut line =
-        line_with(&dialed, &accepted, "narrow", ordered().outbox(2, 32 * KIB), ordered()).await;
+    let mut line = line_with(&dialed, &accepted, "narrow", ordered().outbox(2, 32 * KIB), ordered()).await;
     let first = line.out.send("first").await.unwrap();
     let second = line.out.send("second").await.unwrap();
     for _ in 0..100 {

@@ -219,7 +219,8 @@ impl Core {
     fn judge(&self, dialer: SocketAddr, packet: Packet) -> Option<Duration> {
         let mut rules = self.rules();
         let unlucky = rules.loss > 0 && rules.dice.below(256) < u64::from(rules.loss);
-        let cut = rules.flows.get(&dialer).is_none_or(|flow| flow.cut.iter().any(|cut| cut.covers(packet.way)));
+        let cut =
+            rules.flows.get(&dialer).is_none_or(|flow| flow.cut.iter().any(|cut| cut.covers(packet.way)));
         let lost = unlucky || cut || rules.blocked.is_some_and(|blocked| blocked.covers(packet.way));
         if let Some(log) = &mut rules.log {
             log.push(packet);

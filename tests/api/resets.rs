@@ -16,7 +16,17 @@ struct Acceptor {
     session: Session,
     out: Channel,
     inbox: Inbox,
-    _endpoint: Endpoint,
+    endpoint: Endpoint,
+}
+
+impl Acceptor {
+    /// Ends the process without a farewell. Yields where it listened.
+    async fn kill(self) -> SocketAddr {
+        self.process.kill().await;
+        // Nothing drives these any more, but they keep the socket.
+        drop((self.session, self.out, self.inbox, self.endpoint));
+        self.addr
+    }
 }
 
 async fn start(identity: &Identity, addr: SocketAddr) -> (Process, Endpoint) {
@@ -35,7 +45,7 @@ async fn take(process: Process, endpoint: Endpoint) -> Acceptor {
             (session, out, inbox, endpoint)
         })
         .await;
-    Acceptor { process, addr, session, out, inbox, _endpoint: endpoint }
+    Acceptor { process, addr, session, out, inbox, endpoint }
 }
 
 /// A dialer with one channel to an acceptor that can be killed.
@@ -43,7 +53,7 @@ async fn begin(identity: &Identity, config: ChannelConfig) -> (Endpoint, Session
     let (process, endpoint) = start(identity, localhost()).await;
     let (addr, trust) = (endpoint.local_addr().unwrap(), Trust::fingerprint(endpoint.fingerprint()));
     let client = dialer(nimble());
-    let dial = async { within("the session", client.connect(addr, trust).into_future()).await.unwrap() };
+    let dial = async { within("the session", client.connect(addr, trust)).await.unwrap() };
     let (session, acceptor) = tokio::join!(dial, take(process, endpoint));
     let (out, back) = session.open("work", config).await.unwrap();
     (client, session, out, back, acceptor)
@@ -51,9 +61,7 @@ async fn begin(identity: &Identity, config: ChannelConfig) -> (Endpoint, Session
 
 /// Kills the acceptor, and starts another one with the same identity on the same port.
 async fn restart(identity: &Identity, old: Acceptor) -> Acceptor {
-    let addr = old.addr;
-    old.process.kill().await;
-    drop((old.session, old.out, old.inbox));
+    let addr = old.kill().await;
     let (process, endpoint) = start(identity, addr).await;
     take(process, endpoint).await
 }
@@ -61,7 +69,8 @@ async fn restart(identity: &Identity, old: Acceptor) -> Acceptor {
 #[tokio::test]
 async fn a_restarted_peer_is_noticed_and_what_it_may_have_handled_ends_unknown() {
     let identity = identity();
-    let (_client, session, out, _back, mut acceptor) = begin(&identity, ordered().outbox(2000, 8 << 20)).await;
+    let (_client, session, out, _back, mut acceptor) =
+        begin(&identity, ordered().outbox(2000, 8 << 20)).await;
     let handled = out.send("handled before").await.unwrap();
     assert_eq!(text(&mut acceptor.inbox).await, "handled before");
     within("handled", handled.outcome()).await;
@@ -87,9 +96,7 @@ async fn messages_that_were_never_written_reach_the_restarted_peer() {
     let identity = identity();
     let (_client, session, out, mut back, acceptor) = begin(&identity, ordered()).await;
     let mut events = session.events();
-    let addr = acceptor.addr;
-    acceptor.process.kill().await;
-    drop((acceptor.session, acceptor.out, acceptor.inbox));
+    let addr = acceptor.kill().await;
     // Something has to be sent for the loss to be noticed; what follows it waits in the outbox.
     let lost = out.send("written to the dead").await.unwrap();
     let (process, endpoint) = start(&identity, addr).await;

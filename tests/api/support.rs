@@ -14,8 +14,8 @@ use tokio::runtime::Runtime;
 const GUARD: Duration = Duration::from_secs(50);
 
 /// Waits for something that must happen.
-pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(GUARD, future).await {
+pub(crate) async fn within<F: IntoFuture>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(GUARD, future.into_future()).await {
         Ok(found) => found,
         Err(_) => panic!("waited {GUARD:?} in vain: {what}"),
     }
@@ -81,7 +81,7 @@ pub(crate) async fn accept(listener: &Endpoint) -> Session {
 
 /// A session through `addr`: the dialer's side and the acceptor's.
 pub(crate) async fn meet_at(dialer: &Endpoint, listener: &Endpoint, addr: SocketAddr) -> (Session, Session) {
-    let dial = async { within("the session", dialer.connect(addr, trust(listener)).into_future()).await };
+    let dial = async { within("the session", dialer.connect(addr, trust(listener))).await };
     let (dialed, accepted) = tokio::join!(dial, accept(listener));
     (dialed.expect("the dial succeeds"), accepted)
 }
@@ -136,21 +136,31 @@ pub(crate) async fn text(inbox: &mut Inbox) -> String {
 }
 
 /// A process that can be killed: an own runtime, whose tasks and sockets are gone at once, with no farewell.
-pub(crate) struct Process(Runtime);
+pub(crate) struct Process(Option<Runtime>);
 
 impl Process {
     pub(crate) fn start() -> Self {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        Self(builder.worker_threads(1).enable_all().build().unwrap())
+        Self(Some(builder.worker_threads(1).enable_all().build().unwrap()))
     }
 
     /// Runs something in it.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        within("the other process", self.0.spawn(work)).await.unwrap()
+        let runtime = self.0.as_ref().expect("it was not killed");
+        within("the other process", runtime.spawn(work)).await.unwrap()
     }
 
-    pub(crate) async fn kill(self) {
-        tokio::task::spawn_blocking(move || drop(self.0)).await.unwrap();
+    pub(crate) async fn kill(mut self) {
+        let runtime = self.0.take();
+        tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
