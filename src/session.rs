@@ -83,10 +83,17 @@ impl Session {
         self.0.look().machine.stats()
     }
 
-    /// Tries to reach the peer now, whatever the reconnect policy says: after the network changed, or when a session
-    /// has given up. Without effect while connected and on the accepting side, which cannot dial.
+    /// Tries to reach the peer now, whatever the reconnect policy says, for instance when a session has given up.
+    /// Without effect while connected and on the accepting side, which cannot dial.
     pub fn reconnect(&self) {
         self.0.feed(|state, now| state.machine.reconnect(now));
+    }
+
+    /// Tells the session that the network is another one, as the operating system or the user may know before
+    /// anything is missed: the connection is probed, and a new one is made at once and takes over. Nothing is lost if
+    /// the old one was still good. Without effect on the accepting side, which cannot dial.
+    pub fn network_changed(&self) {
+        self.0.feed(|state, now| state.machine.network_changed(now));
     }
 
     /// Tells the peer how this application is. [`Health::Stalled`] is found out without being told.

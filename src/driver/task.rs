@@ -281,6 +281,9 @@ impl Task {
                 self.shared.change(|state, _| state.machine.handle_link_room(*link, freed));
                 busy = true;
             }
+            if let Some(remote) = writer.take_new_remote() {
+                announce(&self.shared.look(), Event::PathChanged { remote });
+            }
         }
         busy
     }

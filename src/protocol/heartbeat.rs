@@ -111,6 +111,16 @@ impl Heart {
         suspect
     }
 
+    /// Something else says that the path may be gone: it is suspect, and probed by the next `poll`. Returns whether that
+    /// is news.
+    pub fn doubt(&mut self, now: Instant) -> bool {
+        let news = !self.is_suspect();
+        if self.state != State::Dead {
+            self.state = State::Waiting { unanswered: 2, overdue: now };
+        }
+        news
+    }
+
     /// What to do now, given the smoothed round-trip time. `jitter` (0 to 255) is used for the next interval.
     pub fn poll(&mut self, now: Instant, rtt: Duration, jitter: u8) -> Option<Pulse> {
         if self.deadline().is_none_or(|deadline| now < deadline) {
@@ -222,6 +232,17 @@ mod tests {
         assert!(heart.evidence(now));
         assert!(!heart.is_suspect());
         assert!(!heart.evidence(now));
+    }
+
+    #[test]
+    fn a_path_in_doubt_is_suspect_and_probed_at_once() {
+        let (mut heart, now) = started();
+        heart.poll(now, RTT, 0);
+        heart.evidence(now);
+        assert!(heart.doubt(now) && heart.is_suspect());
+        assert!(!heart.doubt(now), "it is suspect already");
+        assert_eq!(heart.poll(now, RTT, 0), Some(Pulse::Beat { parity: false, suspect: false }));
+        assert!(heart.evidence(now + RTT));
     }
 
     #[test]

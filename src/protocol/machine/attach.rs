@@ -255,7 +255,7 @@ impl Machine {
         self.counts.attaches += 1;
         self.detached_since = None;
         self.redial.backoff.reset();
-        (self.redial.planned, self.redial.gave_up) = (None, false);
+        (self.redial.planned, self.redial.gave_up, self.redial.moving) = (None, false, false);
         self.process = ProcessLiveness::Alive;
         self.rewind_channels();
         if self.role == Role::Dialer || !first {

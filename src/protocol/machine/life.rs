@@ -109,9 +109,12 @@ impl Machine {
     }
 
     pub(super) fn dial_failed(&mut self, now: Instant) {
-        if self.path() != PathLiveness::Alive && self.process != ProcessLiveness::Unreachable {
-            self.process = ProcessLiveness::Unreachable;
+        self.redial.moving = false;
+        if self.path() == PathLiveness::Alive {
+            // The old link has proved in the meantime that it still leads somewhere.
+            return;
         }
+        self.process = ProcessLiveness::Unreachable;
         self.plan_redial(now);
     }
 
@@ -173,12 +176,38 @@ impl Machine {
         self.plan_redial(now);
     }
 
+    /// The network under this side is another one (dialer): whatever is attached or being made is in doubt, and a new
+    /// connection is made at once. The old link carries traffic until the new one is welcomed (rule S5).
+    pub fn network_changed(&mut self, now: Instant) {
+        if self.role == Role::Acceptor || self.closed.is_some() || !self.confirmed {
+            return;
+        }
+        let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
+        if heart.is_some_and(|heart| heart.doubt(now)) {
+            self.process = ProcessLiveness::Unknown;
+            self.emit(Event::Suspect);
+        }
+        if let Some(joining) = self.joining.take() {
+            self.close_link(joining.link, CloseCode::Reattach, "the network has changed");
+        }
+        if self.redial.dialing.take().is_some() {
+            self.out.push_back(Output::AbortDial);
+        }
+        (self.redial.planned, self.redial.gave_up, self.redial.moving) = (None, false, true);
+        self.redial.backoff.reset();
+        self.plan_redial(now);
+    }
+
     /// The old link lives: a connection that has not said Hello yet is not needed. One that has is never dropped in favour of
     /// the old one (rule S5).
     fn recovered(&mut self) {
         self.emit(Event::Recovered);
         self.process = ProcessLiveness::Alive;
         self.detached_since = None;
+        if self.redial.moving {
+            // What proves the old link may have been under way when the network changed.
+            return;
+        }
         self.redial.planned = None;
         self.redial.backoff.reset();
         if self.redial.dialing.take().is_some() {

@@ -140,6 +140,9 @@ struct Redial {
     /// An attempt was asked for and not answered; how long its link may take to be welcomed.
     dialing: Option<Duration>,
     gave_up: bool,
+    /// The network has changed, and the first dial since then has not been answered: it goes on even if the old link
+    /// turns out to live.
+    moving: bool,
 }
 
 #[derive(Debug, Default)]
@@ -203,6 +206,8 @@ impl Machine {
         let mut random = Random::new(&setup.seed);
         let policy = setup.reconnect;
         let dialing = (setup.role == Role::Dialer).then_some(setup.attach_timeout);
+        let redial =
+            Redial { backoff: Backoff::new(policy), planned: None, dialing, gave_up: false, moving: false };
         Self {
             role: setup.role,
             session: setup.session,
@@ -221,7 +226,7 @@ impl Machine {
             confirmed: false,
             channels: Channels::default(),
             journal: Journal::new(setup.journaled),
-            redial: Redial { backoff: Backoff::new(policy), planned: None, dialing, gave_up: false },
+            redial,
             lease: None,
             own_health: Health::Serving,
             service: Health::Serving,

@@ -1,0 +1,22 @@
+//! The public interface as applications use it: real sockets on loopback, real time, and a relay between the peers that
+//! can lose, delay and cut.
+//!
+//! Every wait is for an event; the timeouts in it are only there so that a test that will never end says so.
+
+mod accepting;
+mod addresses;
+mod closing;
+mod echo;
+mod errors;
+mod heartbeat;
+mod kills;
+mod liveness;
+mod pressure;
+mod receipts;
+mod reconnecting;
+mod relay;
+mod resets;
+mod stats;
+mod stores;
+mod support;
+mod unacked;
