@@ -103,7 +103,7 @@ impl Endpoint {
             server_name: None,
             credentials: Credentials::default(),
         };
-        Connect::new(self.0.registry.clone(), plan)
+        Connect::new(self.clone(), plan)
     }
 
     /// Waits for the next dialer that wants a new session and has proved that it may have one. Sessions that

@@ -106,6 +106,14 @@ impl Acceptor {
                 incoming = self.socket.accept() => incoming,
             };
             let Some(incoming) = incoming else { break };
+            let unproven = !incoming.remote_address_validated() && incoming.may_retry();
+            if unproven && self.registry.is_crowded() {
+                // Costs an honest dialer a round trip, and who lies about its address every slot that it would fill.
+                if incoming.retry().is_err() {
+                    self.registry.count_refused();
+                }
+                continue;
+            }
             match self.registry.slot() {
                 Some(slot) => {
                     let remote = incoming.remote_address();
@@ -181,7 +189,7 @@ fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<
     drop(table);
     let ended = registry.clone();
     Task::spawn(shared.clone(), None, Box::new(move |reason| ended.forget(session, reason)));
-    if let Err((established, _)) = shared.attach(established, Some(hello)) {
+    if let Err((established, _)) = shared.attach(Box::new(established), Some(hello)) {
         link::close(&established.connection, CloseCode::Busy, "the session ended at once");
     }
     Ok((shared, superseded))

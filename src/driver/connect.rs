@@ -29,7 +29,7 @@ pub(crate) struct Plan {
 }
 
 /// Makes a session with the peer. The first dial that fails is the end of it.
-pub(crate) async fn connect(registry: Arc<Registry>, plan: Plan) -> Result<Arc<Handle>, ConnectError> {
+pub(crate) async fn connect(registry: &Arc<Registry>, plan: Plan) -> Result<Arc<Handle>, ConnectError> {
     let env = registry.env.clone();
     let target = plan.target.clone();
     let dialer = Dialer::new(env.clone(), plan.target, plan.server_name, plan.trust, plan.credentials)?;

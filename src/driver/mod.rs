@@ -1,4 +1,33 @@
-//! driver
+//! All that is asynchronous: quinn, sockets and tasks live here and nowhere else.
+//!
+//! A session is one [`Machine`](crate::protocol::machine::Machine) behind one lock ([`shared`]). Three kinds of tasks
+//! and handles feed it, and one of them drains it:
+//!
+//! ```text
+//!   handles ── send, recv, ack, close ──┐                      ┌──> wakers of handles
+//!   readers ── frames, link down ───────┼──> Shared{Machine} ──┤
+//!   session task ── time, dials, room ──┘       ▲              ├──> events
+//!                                               │              └──> journal, dials
+//!                                          drains it all
+//!                                               │
+//!                    acceptor, dialer ──> session task ──> links' writers ──> quinn
+//! ```
+//!
+//! - The [session task](task) waits, feeds, drains. It alone calls `poll_output`, and writes what comes out to the
+//!   links, whose [writers](link::Writer) it owns and polls: no queue between them, and no lock held while writing.
+//! - [Readers](link) are a task for each stream. They parse all that a chunk of up to 64 KiB holds, take the lock once,
+//!   feed it, and only then is anyone woken. A session that is not ready stops them, and QUIC's flow control
+//!   stops the peer.
+//! - Handles lock, do one thing, and wake the task if it has something to do and does not know it yet. Nothing is
+//!   allocated, spawned or timed for a message.
+//!
+//! The accepting side is in [`acceptor`] and [`registry`]: a connection is greeted by a task of its own, under a limit
+//! of number and time, until its Hello is proven; then it is handed to its session, or waits in the registry until the
+//! application has decided. The dialing side is in [`dialer`], one socket for each dial (rule H5).
+//!
+//! Everything from the outside (sockets, tasks, timers, wall clock, randomness) comes from one [`environment`],
+//! which a simulation replaces (rule D2). `select!` is always `biased`, and no order comes from a hash map.
+
 pub(crate) mod acceptor;
 mod clock;
 pub(crate) mod connect;

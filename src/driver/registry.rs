@@ -139,6 +139,11 @@ impl Registry {
         (taken < self.env.config.max_handshakes).then_some(slot)
     }
 
+    /// Whether more than half of the slots are taken: from now on dialers prove their address first.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.handshakes.load(Ordering::Relaxed) > self.env.config.max_handshakes / 2
+    }
+
     pub(super) fn count_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }

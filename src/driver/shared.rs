@@ -156,9 +156,9 @@ impl Shared {
     /// the session is over.
     pub(super) fn attach(
         self: &Arc<Self>,
-        established: Established,
+        established: Box<Established>,
         hello: Option<Box<Hello>>,
-    ) -> Result<(), (Established, Option<Box<Hello>>)> {
+    ) -> Result<(), (Box<Established>, Option<Box<Hello>>)> {
         let link = established.link;
         let split = self.feed(|state, now| {
             if state.closed().is_some() {

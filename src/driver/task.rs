@@ -23,6 +23,9 @@ use crate::protocol::types::{Event, LinkId, Output, Wake};
 /// Turns before other tasks get theirs.
 const TURNS_MAX: usize = 32;
 
+/// How often to look at the peer's address, at most.
+const PATH_CHECK: Duration = Duration::from_millis(250);
+
 /// A dial under way.
 pub(super) type Dialing = BoxFuture<Result<Established, ConnectError>>;
 
@@ -42,6 +45,7 @@ pub(super) struct Task {
     deadline: Option<Instant>,
     /// The link that carries the session, and has been given room.
     attached: Option<LinkId>,
+    path_checked: Instant,
     /// Links that still have something to tell their peer.
     closing: Vec<BoxFuture<()>>,
     on_end: Option<OnEnd>,
@@ -66,6 +70,7 @@ impl Task {
             timer: env.new_timer(env.now()),
             deadline: None,
             attached: None,
+            path_checked: env.now(),
             closing: Vec::new(),
             on_end: Some(on_end),
             over: None,
@@ -111,6 +116,7 @@ impl Task {
         self.finished = state.machine.is_finished();
         drop(state);
         self.set_timer(wait);
+        self.check_path(now);
         for waker in self.woken.drain(..) {
             waker.wake();
         }
@@ -207,7 +213,7 @@ impl Task {
                 if let Some(dialer) = &mut self.dialer {
                     dialer.bind_to(established.peer.as_ref());
                 }
-                if let Err((established, _)) = self.shared.attach(established, None) {
+                if let Err((established, _)) = self.shared.attach(Box::new(established), None) {
                     link::close(&established.connection, CloseCode::Normal, "the session is over");
                 }
             }
@@ -244,13 +250,22 @@ impl Task {
         self.shared.change(|state, now| {
             for (link, writer) in links {
                 state.machine.handle_link_sample(*link, writer.sample(), now);
-                if let Some(remote) = writer.take_new_remote() {
-                    announce(state, Event::PathChanged { remote });
-                }
             }
             state.machine.handle_timeout(now);
         });
         true
+    }
+
+    /// Notices when the peer has moved. quinn does not tell, but whatever wakes this task may have come from there.
+    fn check_path(&mut self, now: Instant) {
+        if now < self.path_checked + PATH_CHECK {
+            return;
+        }
+        self.path_checked = now;
+        let attached = self.attached.and_then(|link| self.links.get_mut(&link));
+        if let Some(remote) = attached.and_then(Writer::take_new_remote) {
+            announce(&self.shared.look(), Event::PathChanged { remote });
+        }
     }
 
     /// Writes to the links, and tells the machine what they can take anew.

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
 
+use super::Endpoint;
 use crate::driver::Credentials;
 use crate::driver::connect::{Plan, connect};
-use crate::driver::registry::Registry;
 use crate::error::ConnectError;
 use crate::session::Session;
 
@@ -22,13 +21,13 @@ use crate::session::Session;
 /// Safe: dropped before it resolves, there is no session.
 #[must_use = "nothing is dialed until it is awaited"]
 pub struct Connect {
-    registry: Arc<Registry>,
+    endpoint: Endpoint,
     plan: Plan,
 }
 
 impl Connect {
-    pub(super) fn new(registry: Arc<Registry>, plan: Plan) -> Self {
-        Self { registry, plan }
+    pub(super) fn new(endpoint: Endpoint, plan: Plan) -> Self {
+        Self { endpoint, plan }
     }
 
     /// The name that the peer's certificate must be for, instead of the target's host. It matters under a CA; a
@@ -51,7 +50,8 @@ impl IntoFuture for Connect {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { connect(self.registry, self.plan).await.map(Session::new) })
+        let Self { endpoint, plan } = self;
+        Box::pin(async move { connect(&endpoint.0.registry, plan).await.map(Session::new) })
     }
 }
 

@@ -137,9 +137,9 @@ async fn consider(
         }
         if resuming {
             let Some(session) = registry.table().sessions.get(&hello.session).cloned() else { continue };
-            match session.attach(*established, Some(hello)) {
+            match session.attach(established, Some(hello)) {
                 Ok(()) => return Ok(None),
-                Err((back, Some(same))) => (established, hello) = (Box::new(back), same),
+                Err((back, Some(same))) => (established, hello) = (back, same),
                 Err((_, None)) => return Err(Failure::Gone),
             }
         } else {
