@@ -277,6 +277,11 @@ impl Task {
                 self.shared.change(|state, _| state.machine.handle_link_room(*link, freed));
                 busy = true;
             }
+            if let Some(what) = writer.take_violation() {
+                tracing::warn!(what, "the peer broke the protocol");
+                self.shared.change(|state, now| state.machine.handle_violation(*link, what, now));
+                busy = true;
+            }
         }
         busy
     }
