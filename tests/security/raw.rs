@@ -210,6 +210,11 @@ impl Listener {
         Self { endpoint, address }
     }
 
+    /// From the next handshake on it has this key.
+    pub(crate) fn become_another(&self, identity: &Identity) {
+        self.endpoint.set_server_config(Some(server_config(Face::of(identity))));
+    }
+
     /// The next connection, whose control stream has been opened.
     pub(crate) async fn accept(&self) -> Link {
         let connection = self.accept_connection().await;
