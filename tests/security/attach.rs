@@ -187,8 +187,7 @@ async fn a_welcome_that_was_lost_makes_no_second_session() {
 
 #[tokio::test]
 async fn a_dialer_that_comes_again_before_it_is_accepted_is_accepted_once() {
-    let endpoint =
-        Endpoint::bind((Ipv4Addr::LOCALHOST, 0), identity(), Config::default()).unwrap();
+    let endpoint = Endpoint::bind((Ipv4Addr::LOCALHOST, 0), identity(), Config::default()).unwrap();
     let address = endpoint.local_addr().unwrap();
     let (owner, claim) = (identity(), Claim::new(1));
     let mut first = Link::dial(address, Face::of(&owner)).await;

@@ -39,6 +39,19 @@ impl<'a> Face<'a> {
     }
 }
 
+impl<'a> Face<'a> {
+    /// Bytes that a narrow peer has on their way, beyond what was taken from it.
+    pub(crate) const NARROW: usize = 128 * 1024;
+
+    /// A peer whose writes wait until the other side has taken almost everything before, and that lets the other side
+    /// write next to nothing.
+    pub(crate) fn narrow(identity: &'a Identity) -> Self {
+        let mut transport = TransportConfig::default();
+        transport.send_window(64 * 1024).stream_receive_window(VarInt::from_u32(2048));
+        Self { transport, ..Self::of(identity) }
+    }
+}
+
 /// A connection with a control stream.
 pub(crate) struct Link {
     pub(crate) connection: Connection,
@@ -57,7 +70,11 @@ impl Link {
         Self::over(endpoint, connection, streams)
     }
 
-    fn over(endpoint: Endpoint, connection: Connection, (control, answers): (SendStream, RecvStream)) -> Self {
+    fn over(
+        endpoint: Endpoint,
+        connection: Connection,
+        (control, answers): (SendStream, RecvStream),
+    ) -> Self {
         Self { connection, control, answers, decoder: ControlDecoder::new(MAX_CONTROL), _endpoint: endpoint }
     }
 
@@ -77,6 +94,16 @@ impl Link {
 
     pub(crate) async fn say_bytes(&mut self, bytes: &[u8]) {
         let _ = soon(self.control.write_all(bytes)).await;
+    }
+
+    /// Writes to the control stream until nothing more is taken. How much was.
+    pub(crate) async fn write_while_taken(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        let short = std::time::Duration::from_millis(300);
+        while let Ok(Ok(written)) = tokio::time::timeout(short, self.control.write(bytes)).await {
+            taken += written;
+        }
+        taken
     }
 
     /// The next frame, or none when the connection is gone.
@@ -146,6 +173,34 @@ impl Link {
     }
 }
 
+/// Many dialers behind one socket.
+#[derive(Clone)]
+pub(crate) struct Crowd {
+    endpoint: Endpoint,
+    config: quinn::ClientConfig,
+}
+
+impl Crowd {
+    pub(crate) fn new() -> Self {
+        let identity = Identity::generate().unwrap();
+        let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        Self { endpoint, config: client_config(Face::of(&identity)) }
+    }
+
+    pub(crate) fn dial(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = Result<Connection, ConnectionError>> + use<> {
+        soon(self.endpoint.connect_with(self.config.clone(), address, "peer.invalid").unwrap())
+    }
+
+    pub(crate) async fn link(&self, address: SocketAddr) -> Link {
+        let connection = self.dial(address).await.unwrap();
+        let streams = soon(connection.open_bi()).await.unwrap();
+        Link::over(self.endpoint.clone(), connection, streams)
+    }
+}
+
 /// Dials, and yields what came of the handshake.
 pub(crate) async fn connect(
     address: SocketAddr,
@@ -201,11 +256,11 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn new(identity: &Identity) -> Self {
-        Self::with(Face::of(identity), (Ipv4Addr::LOCALHOST, 0).into())
+        Self::with(Face::of(identity))
     }
 
-    pub(crate) fn with(face: Face<'_>, address: SocketAddr) -> Self {
-        let endpoint = Endpoint::server(server_config(face), address).unwrap();
+    pub(crate) fn with(face: Face<'_>) -> Self {
+        let endpoint = Endpoint::server(server_config(face), (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = endpoint.local_addr().unwrap();
         Self { endpoint, address }
     }
@@ -225,6 +280,12 @@ impl Listener {
     pub(crate) async fn accept_connection(&self) -> Connection {
         let incoming = soon(self.endpoint.accept()).await.unwrap();
         soon(incoming).await.unwrap()
+    }
+
+    /// The next connection, which does not come about.
+    pub(crate) async fn refuse_one(&self) {
+        let incoming = soon(self.endpoint.accept()).await.unwrap();
+        soon(incoming).await.unwrap_err();
     }
 
     /// The next connection, and the Hello on it.

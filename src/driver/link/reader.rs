@@ -32,8 +32,8 @@ pub(crate) fn spawn_readers(shared: &Arc<Shared>, link: LinkId, reader: Reader) 
     let Reader { connection, control, decoder, hellos } = reader;
     let span = debug_span!(parent: &shared.span, "link", id = link.0, remote = %connection.remote_address());
     let env = &shared.env;
-    let patience = (shared.role == Role::Acceptor)
-        .then(|| env.new_timer(env.now() + env.config.handshake_timeout));
+    let patience =
+        (shared.role == Role::Acceptor).then(|| env.new_timer(env.now() + env.config.handshake_timeout));
     let controls = Controls { stream: control, decoder, attached: false, hellos, patience };
     env.spawn(controls.run(shared.clone(), link, connection.clone()).instrument(span.clone()));
     env.spawn(supervise(shared.clone(), link, connection).instrument(span));

@@ -64,10 +64,18 @@ const RECEIVING: u32 = 7;
 
 fn frames() -> Vec<Case> {
     vec![
-        case("a frame of 2^62 - 1 bytes", [announced(varint::MAX)], "control frame of 4611686018427387903 bytes"),
+        case(
+            "a frame of 2^62 - 1 bytes",
+            [announced(varint::MAX)],
+            "control frame of 4611686018427387903 bytes",
+        ),
         case("a frame one too large", [announced(MAX_CONTROL as u64 + 1)], "control frame of 65537 bytes"),
         case("a frame that is no protobuf", write(&[0xff; 40]), "not valid protobuf"),
-        case("a stream that ends in a frame", [Act::Write(vec![5, 1]), Act::FinishControl], "middle of a control"),
+        case(
+            "a stream that ends in a frame",
+            [Act::Write(vec![5, 1]), Act::FinishControl],
+            "middle of a control",
+        ),
         case("a Retry without a reason", write(&message(4, &[])), "Retry.why is missing"),
         case("a Sending of no epoch", write(&message(SENDING, &[])), "Sending.epoch is zero"),
         case("a Receiving of no epoch", write(&message(RECEIVING, &fixed(1, 0))), "Receiving.epoch is zero"),

@@ -20,7 +20,11 @@ fn lanes() -> Vec<Case> {
         case("another label for a lane", [naming(0, "a"), naming(0, "b")].map(Act::Say), "changed its label"),
         case("another end for a lane", [ended(Some(5)), ended(Some(6))], "changed its label or its end"),
         case("an end taken back", [ended(Some(5)), ended(None)], "changed its label or its end"),
-        case("one lane too many", [said((0..=256).map(|n| lane(n, &label(n))).collect())], "more channels than"),
+        case(
+            "one lane too many",
+            [said((0..=256).map(|n| lane(n, &label(n))).collect())],
+            "more channels than",
+        ),
     ]
 }
 

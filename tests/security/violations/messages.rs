@@ -37,20 +37,26 @@ fn streams() -> Vec<Case> {
 fn records_cases() -> Vec<Case> {
     let mut ended = lane(0, "chat");
     ended.end = Some(1);
-    let beyond_end = [
-        Act::Say(bowline::wire::Control::Sending(sending([ended]))),
-        Act::Stream(records(0, 1, &[b"more"])),
-    ];
+    let beyond_end =
+        [Act::Say(bowline::wire::Control::Sending(sending([ended]))), Act::Stream(records(0, 1, &[b"more"]))];
     let thousand = vec![&b""[..]; 1025];
     vec![
         case("unknown options", on_chat(stream(&[1, 4])), "unknown options"),
         case("an advance of nothing", on_chat(stream(&[1, 2, 0])), "an advance of 0"),
-        case("an advance beyond the last sequence", on_chat(stream(&[1, 2, varint::MAX])), "largest sequence"),
+        case(
+            "an advance beyond the last sequence",
+            on_chat(stream(&[1, 2, varint::MAX])),
+            "largest sequence",
+        ),
         case("a message too large", on_chat(stream(&[(1 << 21) + 2])), "at most 1048576 are taken"),
         case("a message of 2^61 bytes", on_chat(stream(&[varint::MAX - 1])), "at most 1048576 are taken"),
         case("more messages than the window has", on_chat(Act::Stream(records(0, 0, &thousand))), "window"),
         case("a message far beyond the window", on_chat(Act::Stream(records(0, 1 << 40, &[b""]))), "window"),
-        case("more bytes than the window has", on_chat(Act::Stream(records(0, 0, &[&[0; 65_537]]))), "window"),
+        case(
+            "more bytes than the window has",
+            on_chat(Act::Stream(records(0, 0, &[&[0; 65_537]]))),
+            "window",
+        ),
         case("a message beyond the end", beyond_end, "beyond the end"),
     ]
 }

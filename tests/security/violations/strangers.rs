@@ -39,7 +39,11 @@ async fn a_malformed_hello_closes_the_link_and_touches_no_session() {
         ("a short session", &|hello| with(hello, 3, &[7; 15]), "Hello.session has 15 bytes"),
         ("a long secret", &|hello| with(hello, 4, &[7; 33]), "Hello.secret has 33 bytes"),
         ("no proof", &|hello| with(hello, 8, &[]), "Hello.proof has 0 bytes"),
-        ("long credentials", &|hello| with(hello, 10, &[7; MAX_CREDENTIALS + 1]), "Hello.credentials has 4097"),
+        (
+            "long credentials",
+            &|hello| with(hello, 10, &[7; MAX_CREDENTIALS + 1]),
+            "Hello.credentials has 4097",
+        ),
         ("reversed versions", &reversed, "reversed range"),
         ("a Hello too large", &|_| announced(MAX_HELLO + 1), "control frame of 8193 bytes"),
         ("a Hello of 2^62 - 1 bytes", &|_| [0xff; 8].to_vec(), "control frame of 4611686018427387903 bytes"),
