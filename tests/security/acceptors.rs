@@ -128,7 +128,7 @@ async fn data_before_the_welcome_waits_unread() {
     let (result, link) = dialer
         .answered(|mut link| async move {
             for lane in 0..8 {
-                std::mem::forget(link.open_data(&records(lane, 0, &[b"early"])).await);
+                link.hold_data(&records(lane, 0, &[b"early"])).await;
             }
             let _ = link.connection.send_datagram(Bytes::from_static(b"\x46"));
             a_while().await;

@@ -18,6 +18,7 @@ struct Victim {
     link: Link,
     session: Session,
     inbox: Inbox,
+    _chat: bowline::Channel,
     stream: quinn::SendStream,
     told: u64,
 }
@@ -27,11 +28,10 @@ impl Victim {
         let mut host = Host::new();
         let (owner, claim) = (identity(), Claim::new(1));
         let (mut link, session) = host.raw(&owner, &claim).await;
-        let (chat, inbox) = session.open("chat", ordered()).await.unwrap();
-        std::mem::forget(chat);
+        let (_chat, inbox) = session.open("chat", ordered()).await.unwrap();
         link.say(&naming(0, "chat")).await;
         let stream = link.open_data(&records(0, 0, &[b"hello"])).await;
-        let mut victim = Self { host, owner, claim, link, session, inbox, stream, told: 0 };
+        let mut victim = Self { host, owner, claim, link, session, inbox, _chat, stream, told: 0 };
         victim.hears("hello").await;
         victim
     }

@@ -58,6 +58,8 @@ pub(crate) struct Link {
     pub(crate) control: SendStream,
     pub(crate) answers: RecvStream,
     decoder: ControlDecoder,
+    /// Streams that stay open.
+    held: Vec<SendStream>,
     _endpoint: Endpoint,
 }
 
@@ -75,7 +77,14 @@ impl Link {
         connection: Connection,
         (control, answers): (SendStream, RecvStream),
     ) -> Self {
-        Self { connection, control, answers, decoder: ControlDecoder::new(MAX_CONTROL), _endpoint: endpoint }
+        Self {
+            connection,
+            control,
+            answers,
+            decoder: ControlDecoder::new(MAX_CONTROL),
+            held: Vec::new(),
+            _endpoint: endpoint,
+        }
     }
 
     pub(crate) fn exporter(&self) -> [u8; 32] {
@@ -163,6 +172,12 @@ impl Link {
             Control::Retry(retry) => retry,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A data stream with these bytes that is neither finished nor reset.
+    pub(crate) async fn hold_data(&mut self, bytes: &[u8]) {
+        let stream = self.open_data(bytes).await;
+        self.held.push(stream);
     }
 
     /// A data stream with these bytes so far.

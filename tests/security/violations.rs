@@ -47,8 +47,7 @@ impl Act {
             Self::FinishControl => link.control.finish().unwrap(),
             Self::ResetControl => link.control.reset(VarInt::from_u32(0)).unwrap(),
             Self::StopControl => link.answers.stop(VarInt::from_u32(0)).unwrap(),
-            // Forgotten, because a stream that is dropped is finished.
-            Self::Stream(bytes) => std::mem::forget(link.open_data(&bytes).await),
+            Self::Stream(bytes) => link.hold_data(&bytes).await,
             Self::FinishedStream(bytes) => link.open_data(&bytes).await.finish().unwrap(),
             Self::ResetStream(bytes) => {
                 let mut stream = link.open_data(&bytes).await;

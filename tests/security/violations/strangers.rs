@@ -8,6 +8,9 @@ use super::bytes::{framed, message};
 use crate::host::{Bystander, Host, identity};
 use crate::raw::{Claim, Face, Link};
 
+/// How to make a bad Hello out of a good one.
+type Spoil<'a> = &'a dyn Fn(&Hello) -> Vec<u8>;
+
 fn announced(size: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     varint::encode(size as u64, &mut bytes);
@@ -35,7 +38,7 @@ async fn a_malformed_hello_closes_the_link_and_touches_no_session() {
         bowline::wire::control::encode(&Control::Hello(Box::new(reversed)), &mut encoded);
         encoded.to_vec()
     };
-    let cases: [(&str, &dyn Fn(&Hello) -> Vec<u8>, &str); 8] = [
+    let cases: [(&str, Spoil<'_>, &str); 8] = [
         ("a short session", &|hello| with(hello, 3, &[7; 15]), "Hello.session has 15 bytes"),
         ("a long secret", &|hello| with(hello, 4, &[7; 33]), "Hello.secret has 33 bytes"),
         ("no proof", &|hello| with(hello, 8, &[]), "Hello.proof has 0 bytes"),
