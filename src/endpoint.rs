@@ -3,6 +3,7 @@
 mod builder;
 mod connect;
 mod incoming;
+mod restored;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +13,16 @@ use std::time::Duration;
 pub use builder::{EndpointBuilder, Parts};
 pub use connect::Connect;
 pub use incoming::Incoming;
+pub use restored::{Dormant, Restored};
 
 use crate::config::Config;
 use crate::driver::acceptor::{self, Acceptor};
 use crate::driver::registry::Registry;
-use crate::driver::{Credentials, Target, connect as dial};
+use crate::driver::{Target, restore};
 use crate::error::BindError;
+use crate::session::Session;
 use crate::stats::EndpointStats;
+use crate::store::StoreError;
 use crate::tls::{Fingerprint, Identity, Trust};
 
 /// How long closed connections may take to tell their peers, when an endpoint closes.
@@ -97,13 +101,27 @@ impl Endpoint {
     /// # }
     /// ```
     pub fn connect(&self, target: impl Into<Target>, trust: Trust) -> Connect {
-        let plan = dial::Plan {
-            target: target.into(),
-            trust,
-            server_name: None,
-            credentials: Credentials::default(),
-        };
-        Connect::new(self.clone(), plan)
+        Connect::new(self.clone(), target.into(), trust, None)
+    }
+
+    /// Brings back the sessions that the [store](EndpointBuilder::store) remembers from before a restart, with all
+    /// that was in their outboxes and inboxes. Call it before [`accept`](Self::accept): until then their dialers are told
+    /// that they are forgotten. Without a store there are none; sessions that live already are left out.
+    ///
+    /// Channels are there under their labels: [`open`](Session::open) them again to send and to receive.
+    ///
+    /// # Errors
+    ///
+    /// What the store says. No session was brought back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: if it does not resolve, no session was brought back.
+    pub async fn restore(&self) -> Result<Restored, StoreError> {
+        let (accepted, dialed) = restore::load(&self.0.registry).await?;
+        let accepted = accepted.into_iter().map(Session::new).collect();
+        let dormant = |remembered| Dormant { endpoint: self.clone(), remembered };
+        Ok(Restored { accepted, dialed: dialed.into_iter().map(dormant).collect() })
     }
 
     /// Waits for the next dialer that wants a new session and has proved that it may have one. Sessions that

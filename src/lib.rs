@@ -60,6 +60,7 @@
 //! | 0 | [`id`] | names of sessions, channels and messages |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test needs some instant to start from"))]
 
 pub mod channel;
 pub mod config;
@@ -78,7 +79,7 @@ pub mod wire;
 pub use channel::{Channel, Inbox, Message, Unacked};
 pub use config::{ChannelConfig, Config, Delivery, OnReset, ReconnectPolicy};
 pub use driver::{AttachRequest, Clock, Credentials, SocketFactory, SystemClock, Target, UdpSockets};
-pub use endpoint::{Connect, Endpoint, EndpointBuilder, Incoming, Parts};
+pub use endpoint::{Connect, Dormant, Endpoint, EndpointBuilder, Incoming, Parts, Restored};
 pub use error::{
     AcceptError, BindError, CloseCode, CloseReason, ConfigError, ConnectError, DeliveryError, OpenError,
     Outcome, SendError, Side,
@@ -88,6 +89,6 @@ pub use protocol::machine::InboxEnd;
 pub use protocol::types::{Event, Progress, SessionState};
 pub use receipt::Receipt;
 pub use session::{Events, IncomingChannel, IncomingChannels, Session};
-pub use store::{MemoryStore, Store};
+pub use store::{MemoryStore, Store, StoreError, Storing};
 pub use tls::{ClientAuth, Fingerprint, Identity, PeerIdentity, Trust};
 pub use wire::Health;

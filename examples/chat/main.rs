@@ -1,50 +1,55 @@
-//! Two peers chat. `chat demo` runs both in one process.
-use std::{error::Error, net::Ipv4Addr, sync::Arc};
+//! Two people chat over Bowline: a whole program in small rooms, meant to be read.
+//!
+//! ```text
+//! chat demo                                    two peers in one process, no questions asked
+//! chat listen                                  waits for a peer, and says how to reach it
+//! chat connect ADDR --fingerprint F            dials one
+//! ```
+//!
+//! Start with [`demo`], which holds a conversation from a script, or with [`peer`], the conversation itself: it
+//! knows the library and no terminal. Everything that is shown leaves it as a [`notice`]; [`ui`] has one way of
+//! showing them for people, one for pipes and one for programs ([`json`]). Between the two runs [`talk`], the
+//! same loop for both ends; [`listen`] and [`connect`] differ only in how they come by a session. What a peer
+//! wrote is decoded in [`envelope`], and cleaned by [`text`] before anything else sees it.
 
-use quinn::{ClientConfig, Endpoint, ServerConfig};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+mod cli;
+mod connect;
+mod demo;
+mod door;
+mod envelope;
+mod generated;
+mod input;
+mod json;
+mod kept;
+mod listen;
+mod notice;
+mod peer;
+mod receipts;
+mod talk;
+mod tally;
+mod text;
+mod ui;
 
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+// One thread does for one conversation: what runs at the same time here mostly waits.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    match std::env::args().nth(1).as_deref() {
-        Some("demo") => demo().await,
-        other => Err(format!("unknown command {other:?}; try `chat demo`").into()),
+async fn main() -> ExitCode {
+    let result: Result<(), Box<dyn Error>> = match Cli::parse().command {
+        Command::Demo => demo::run().await,
+        Command::Listen(args) => listen::run(args).await,
+        Command::Connect(args) => connect::run(args).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat: {}", text::clean(&error.to_string()));
+            ExitCode::FAILURE
+        }
     }
-}
-
-/// One message from bob to ada over QUIC, answered when ada has it.
-async fn demo() -> Result<(), Box<dyn Error>> {
-    const TEXT: &[u8] = b"hello over QUIC";
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["ada".to_owned()])?;
-    let key = signing_key.serialize_der().try_into()?;
-    let server = ServerConfig::with_single_cert(vec![cert.der().clone()], key)?;
-    let ada = Endpoint::server(server, (Ipv4Addr::LOCALHOST, 0).into())?;
-    let addr = ada.local_addr()?;
-
-    let listener = tokio::spawn(async move {
-        let incoming = ada.accept().await.ok_or("the endpoint closed")?;
-        let connection = incoming.await.map_err(|e| e.to_string())?;
-        let (mut answer, mut text) = connection.accept_bi().await.map_err(|e| e.to_string())?;
-        let text = text.read_to_end(1024).await.map_err(|e| e.to_string())?;
-        println!("ada  < {}", String::from_utf8_lossy(&text));
-        answer.write_all(&text).await.map_err(|e| e.to_string())?;
-        answer.finish().map_err(|e| e.to_string())?;
-        connection.closed().await;
-        Ok::<_, String>(())
-    });
-
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(cert.der().clone())?;
-    let bob = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
-    let config = ClientConfig::with_root_certificates(Arc::new(roots))?;
-    let connection = bob.connect_with(config, addr, "ada")?.await?;
-    let (mut text, mut answer) = connection.open_bi().await?;
-    text.write_all(TEXT).await?;
-    text.finish()?;
-    let handled = answer.read_to_end(1024).await? == TEXT;
-    println!("bob  > {} {}", String::from_utf8_lossy(TEXT), if handled { "✓✓" } else { "✗" });
-    connection.close(0u32.into(), b"done");
-    listener.await??;
-    println!("sent=1 handled={} lost={} doubled=0 out_of_order=0", u8::from(handled), u8::from(!handled));
-    if handled { Ok(()) } else { Err("the message was not handled".into()) }
 }

@@ -200,7 +200,7 @@ fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<
     let superseded = supersedes.iter().filter_map(|old| table.sessions.get(old).cloned()).collect();
     drop(table);
     let ended = registry.clone();
-    Task::spawn(shared.clone(), None, Box::new(move |reason| ended.forget(session, reason)));
+    Task::spawn(shared.clone(), None, None, Box::new(move |reason| ended.forget(session, reason)));
     if let Err((established, _)) = shared.attach(Box::new(established), Some(hello)) {
         link::close(&established.connection, CloseCode::Busy, "the session ended at once");
     }

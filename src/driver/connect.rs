@@ -40,7 +40,7 @@ pub(crate) async fn connect(registry: &Arc<Registry>, plan: Plan) -> Result<Arc<
     }
     let on_end = registry.clone();
     let first = dialer.dial(DIAL);
-    Task::spawn(shared.clone(), Some((dialer, first)), Box::new(move |_| on_end.forget_dialed(id)));
+    Task::spawn(shared.clone(), Some(dialer), Some(first), Box::new(move |_| on_end.forget_dialed(id)));
     // Dropped on every way out but the last, it ends the session.
     let handle = Handle::new(shared.clone());
     let limit = DIAL + env.config.handshake_timeout;

@@ -80,6 +80,11 @@ impl Dialer {
         })
     }
 
+    /// Dials must find the peer that the session was with before a restart.
+    pub(super) fn bind_to_known(&self, binding: Vec<u8>) {
+        self.0.bound_to.get_or_init(|| binding);
+    }
+
     /// Later dials of the session must find this peer again.
     pub(super) fn bind_to(&self, peer: Option<&PeerIdentity>) {
         if let Some(peer) = peer {

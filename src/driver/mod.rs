@@ -37,6 +37,7 @@ pub(crate) mod environment;
 mod journal;
 mod link;
 pub(crate) mod registry;
+pub(crate) mod restore;
 mod setup;
 pub(crate) mod shared;
 mod socket;

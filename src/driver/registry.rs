@@ -17,7 +17,7 @@ use crate::id::SessionId;
 use crate::protocol::admission::Admission;
 use crate::protocol::types::{LinkId, SessionState};
 use crate::tls::PeerIdentity;
-use crate::wire::{Hello, Refuse, Retry};
+use crate::wire::{Hello, Refuse, Retry, Secret};
 
 /// See the module.
 pub(crate) struct Registry {
@@ -231,6 +231,22 @@ impl Registry {
             table.dialed.insert(session.id, session);
         }
         open
+    }
+
+    /// Whether a dialed session lives here.
+    pub(super) fn is_dialed(&self, session: SessionId) -> bool {
+        self.table().dialed.contains_key(&session)
+    }
+
+    /// Adds an accepted session of an earlier process, unless it lives here already, or the endpoint is closed.
+    pub(super) fn add_restored(&self, session: Arc<Shared>, secret: Secret, binding: Vec<u8>) -> bool {
+        let mut table = self.table();
+        let fresh = table.doors == Doors::Open && !table.sessions.contains_key(&session.id);
+        if fresh {
+            table.admission.insert(session.id, secret, binding);
+            table.sessions.insert(session.id, session);
+        }
+        fresh
     }
 
     /// A dialed session is over.

@@ -57,9 +57,13 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// Starts the task of a session: on the dialing side with the first dial, which the machine expects.
-    pub(super) fn spawn(shared: Arc<Shared>, dialer: Option<(Dialer, Dialing)>, on_end: OnEnd) {
-        let (dialer, dialing) = dialer.unzip();
+    /// Starts the task of a session: on the dialing side with the first dial, which the machine of a new session expects.
+    pub(super) fn spawn(
+        shared: Arc<Shared>,
+        dialer: Option<Dialer>,
+        dialing: Option<Dialing>,
+        on_end: OnEnd,
+    ) {
         let env = shared.env.clone();
         let span = shared.span.clone();
         let task = Self {
@@ -292,6 +296,9 @@ impl Task {
         if let Some(on_end) = self.on_end.take() {
             self.dialing = None;
             on_end(reason.clone());
+            if let Some(journal) = &mut self.journal {
+                journal.forget(self.shared.id);
+            }
         }
         if !self.finished {
             return Poll::Pending;

@@ -5,10 +5,12 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use super::Endpoint;
-use crate::driver::Credentials;
 use crate::driver::connect::{Plan, connect};
+use crate::driver::restore::{self, Remembered};
+use crate::driver::{Credentials, Target};
 use crate::error::ConnectError;
 use crate::session::Session;
+use crate::tls::Trust;
 
 /// A session to be made, see [`Endpoint::connect`](super::Endpoint::connect). Awaiting it dials.
 ///
@@ -23,11 +25,19 @@ use crate::session::Session;
 pub struct Connect {
     endpoint: Endpoint,
     plan: Plan,
+    /// The session to go on with, instead of a new one.
+    remembered: Option<Remembered>,
 }
 
 impl Connect {
-    pub(super) fn new(endpoint: Endpoint, plan: Plan) -> Self {
-        Self { endpoint, plan }
+    pub(super) fn new(
+        endpoint: Endpoint,
+        target: Target,
+        trust: Trust,
+        remembered: Option<Remembered>,
+    ) -> Self {
+        let plan = Plan { target, trust, server_name: None, credentials: Credentials::default() };
+        Self { endpoint, plan, remembered }
     }
 
     /// The name that the peer's certificate must be for, instead of the target's host. It matters under a CA; a
@@ -50,8 +60,16 @@ impl IntoFuture for Connect {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { endpoint, plan } = self;
-        Box::pin(async move { connect(&endpoint.0.registry, plan).await.map(Session::new) })
+        let Self { endpoint, plan, remembered } = self;
+        Box::pin(async move {
+            // The endpoint stays until then: without it no session is made.
+            let registry = &endpoint.0.registry;
+            let session = match remembered {
+                None => connect(registry, plan).await,
+                Some(remembered) => restore::connect(registry, remembered, plan),
+            };
+            session.map(Session::new)
+        })
     }
 }
 

@@ -1,3 +1,5 @@
+//! What the accepting side asks of those who dial it.
+
 use std::sync::Arc;
 
 use rustls::server::danger::ClientCertVerifier;

@@ -1,3 +1,5 @@
+//! What can go wrong with identities, trust and their configuration.
+
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,5 @@
+//! A peer's public key, short enough to be read aloud.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! The TLS configurations of both roles: TLS 1.3 and nothing else.
+
 use std::sync::Arc;
 
 use rustls::sign::SingleCertAndKey;

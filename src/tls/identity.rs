@@ -1,3 +1,5 @@
+//! The key and certificate by which this side is known: generated, or kept in a file.
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;

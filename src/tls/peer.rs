@@ -1,3 +1,5 @@
+//! Who the other side has proved to be, and what a session is bound to (rule S2).
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;

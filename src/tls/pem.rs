@@ -1,3 +1,5 @@
+//! PEM text in, keys and certificates out.
+
 use std::io::{self, Read};
 
 use rustls::pki_types::pem::{self, PemObject, SectionKind};

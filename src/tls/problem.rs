@@ -1,3 +1,5 @@
+//! What a failed handshake failed over, recovered from the words in which QUIC reports it.
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quinn::ConnectionError;

@@ -1,3 +1,5 @@
+//! Whom the dialing side takes for the peer it means.
+
 use std::fmt;
 use std::fs::File;
 use std::path::Path;

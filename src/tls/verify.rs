@@ -1,3 +1,5 @@
+//! The certificate checks behind trust and client authentication.
+
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::transfer::window_of;
+use super::transfer::{floor_char_boundary, window_of};
 use super::{Machine, Wake};
 use crate::config::{ChannelConfig, Delivery};
 use crate::error::{CloseReason, OpenError, Outcome, SendError, Side};
@@ -283,6 +283,25 @@ impl Machine {
         self.closed.clone().map(InboxEnd::Closed)
     }
 
+    /// What the application has not taken of a refused channel is rejected.
+    pub(super) fn reject_untaken(&mut self, key: ChannelKey, now: Instant) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let mut reason = channel.inbox.refused.clone().unwrap_or_default();
+        reason.truncate(floor_char_boundary(&reason, MAX_REASON));
+        let current = self.peer.epoch;
+        for message in channel.inbox.drain_untaken(now) {
+            let id = message.id;
+            let verdict = Some(reason.clone());
+            let mark = self.journal.record(|| Record::Handled {
+                channel: id.channel,
+                sequence: id.sequence,
+                verdict: verdict.clone(),
+            });
+            channel.inbox.resolve(&message, current, verdict, mark);
+        }
+        self.ack_handled(key, now);
+    }
+
     // ---- questions ----
 
     /// Why nothing new is accepted, if so.
@@ -405,5 +424,5 @@ impl Machine {
 
 /// A reason as long as it may travel.
 fn cut(reason: &str) -> String {
-    reason.get(..super::transfer::floor_char_boundary(reason, MAX_REASON)).unwrap_or_default().to_owned()
+    reason.get(..floor_char_boundary(reason, MAX_REASON)).unwrap_or_default().to_owned()
 }

@@ -13,8 +13,7 @@ use crate::id::{ChannelId, MessageId};
 use crate::protocol::journal::Record;
 use crate::protocol::types::{ChannelKey, LinkId, Readiness, Wake, Window, link_room};
 use crate::wire::{
-    BeatKind, Control, Data, Frame, Heartbeat, MAX_REASON, Receiving, ReceivingLane, Sending, SendingLane,
-    Verdict,
+    BeatKind, Control, Data, Frame, Heartbeat, Receiving, ReceivingLane, Sending, SendingLane, Verdict,
 };
 
 /// How long the news that a message arrived may wait for the news that it was handled, to travel together. QUIC
@@ -482,25 +481,6 @@ impl Machine {
         }
         self.wake_channel(key);
         self.channels.remove(key);
-    }
-
-    /// What the application has not taken of a refused channel is rejected.
-    pub(super) fn reject_untaken(&mut self, key: ChannelKey, now: Instant) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        let mut reason = channel.inbox.refused.clone().unwrap_or_default();
-        reason.truncate(floor_char_boundary(&reason, MAX_REASON));
-        let current = self.peer.epoch;
-        for message in channel.inbox.drain_untaken(now) {
-            let id = message.id;
-            let verdict = Some(reason.clone());
-            let mark = self.journal.record(|| Record::Handled {
-                channel: id.channel,
-                sequence: id.sequence,
-                verdict: verdict.clone(),
-            });
-            channel.inbox.resolve(&message, current, verdict, mark);
-        }
-        self.ack_handled(key, now);
     }
 }
 

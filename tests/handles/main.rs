@@ -4,6 +4,7 @@ mod admission;
 mod channels;
 mod endings;
 mod relay;
+mod restart;
 mod resume;
 
 use std::net::Ipv4Addr;

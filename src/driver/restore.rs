@@ -1,0 +1,72 @@
+//! Sessions that a store remembers from before a restart.
+
+use std::sync::Arc;
+
+use super::connect::Plan;
+use super::dialer::Dialer;
+use super::registry::Registry;
+use super::setup;
+use super::shared::Handle;
+use super::task::Task;
+use crate::error::{CloseReason, ConnectError};
+use crate::id::SessionId;
+use crate::protocol::journal::Snapshot;
+use crate::store::StoreError;
+
+/// A session that was dialed, and waits to be told where its peer is.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    pub(crate) session: SessionId,
+    snapshot: Snapshot,
+}
+
+/// Everything the endpoint's store remembers and that does not live already: accepted sessions, which wait for their
+/// dialers from now on, and dialed ones.
+pub(crate) async fn load(
+    registry: &Arc<Registry>,
+) -> Result<(Vec<Arc<Handle>>, Vec<Remembered>), StoreError> {
+    let Some(store) = registry.env.store.clone() else { return Ok((Vec::new(), Vec::new())) };
+    let (mut accepted, mut dialed) = (Vec::new(), Vec::new());
+    for (session, snapshot) in store.load().await? {
+        match &snapshot.identity {
+            Some((true, ..)) if !registry.is_dialed(session) => dialed.push(Remembered { session, snapshot }),
+            Some((false, ..)) => accepted.extend(accept(registry, session, snapshot)),
+            _ => {}
+        }
+    }
+    Ok((accepted, dialed))
+}
+
+/// An accepted session lives again. `None` if its dialer never attached, or it lives already.
+fn accept(registry: &Arc<Registry>, session: SessionId, snapshot: Snapshot) -> Option<Arc<Handle>> {
+    let (_, secret, _) = snapshot.identity.clone()?;
+    let binding = snapshot.binding.clone()?;
+    let shared = setup::restored(&registry.env, session, snapshot)?;
+    if !registry.add_restored(shared.clone(), secret, binding) {
+        return None;
+    }
+    let ended = registry.clone();
+    let on_end = move |reason: CloseReason| ended.forget(session, reason);
+    Task::spawn(shared.clone(), None, None, Box::new(on_end));
+    Some(Handle::new(shared))
+}
+
+/// A dialed session lives again: it is detached, and dials by its reconnect policy.
+pub(crate) fn connect(
+    registry: &Arc<Registry>,
+    remembered: Remembered,
+    plan: Plan,
+) -> Result<Arc<Handle>, ConnectError> {
+    let env = &registry.env;
+    let dialer = Dialer::new(env.clone(), plan.target, plan.server_name, plan.trust, plan.credentials)?;
+    if let Some(binding) = remembered.snapshot.binding.clone() {
+        dialer.bind_to_known(binding);
+    }
+    let id = remembered.session;
+    let shared =
+        setup::restored(env, id, remembered.snapshot).filter(|shared| registry.add_dialed(shared.clone()));
+    let shared = shared.ok_or(ConnectError::EndpointClosed)?;
+    let ended = registry.clone();
+    Task::spawn(shared.clone(), Some(dialer), None, Box::new(move |_| ended.forget_dialed(id)));
+    Ok(Handle::new(shared))
+}
