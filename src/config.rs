@@ -135,7 +135,7 @@ impl Config {
     }
 
     /// Connections that have not yet attached to a session, at once; further ones are refused. Default 256; at least 1. Each costs
-    /// about 50 KiB of QUIC state and at most 8 KiB of ours.
+    /// about 50 KiB of QUIC state, and at most 136 KiB of what it says before it is listened to.
     pub fn max_handshakes(mut self, connections: usize) -> Self {
         self.max_handshakes = connections;
         self

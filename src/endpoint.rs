@@ -164,6 +164,7 @@ impl Endpoint {
             handshakes: figures.handshakes,
             waiting: figures.waiting,
             refused: figures.refused,
+            dropped_datagrams: self.0.registry.env.dropped_datagrams(),
         }
     }
 

@@ -16,4 +16,6 @@ pub struct EndpointStats {
     pub waiting: usize,
     /// Incoming connections turned away since the endpoint was made.
     pub refused: u64,
+    /// Datagrams dropped because they are not of one byte, as heartbeats are.
+    pub dropped_datagrams: u64,
 }

@@ -121,7 +121,7 @@ impl Message {
         &self.0.payload
     }
 
-    /// What was sent, to keep. It may share its memory with up to 64 KiB of what was received around it.
+    /// What was sent, to keep.
     pub fn into_payload(self) -> Bytes {
         self.0.payload
     }

@@ -21,10 +21,10 @@ use crate::error::{AcceptError, BindError, CloseCode};
 use crate::id::SessionId;
 use crate::protocol::types::{Judgement, Role};
 use crate::tls::{self, ClientAuth, PeerIdentity};
-use crate::wire::{ALPN, Control, Refuse};
+use crate::wire::{ALPN, Refuse};
 
 /// Who asks to be attached to a session, for the application's authorisation (rule S7).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct AttachRequest {
     /// The session.
@@ -37,6 +37,18 @@ pub struct AttachRequest {
     pub credentials: Bytes,
     /// The session lives here already, and the dialer has proved that it is its own.
     pub resuming: bool,
+}
+
+impl fmt::Debug for AttachRequest {
+    /// Without the credentials, which are nobody's business but the application's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttachRequest")
+            .field("session", &self.session)
+            .field("peer", &self.peer)
+            .field("remote", &self.remote)
+            .field("resuming", &self.resuming)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Decides about each attach.
@@ -221,12 +233,4 @@ pub(crate) async fn close(registry: &Registry, reason: &str, drain: Duration) {
     abandon(registry);
     registry.close_sessions(reason, drain).await;
     registry.shut(Doors::Closed);
-}
-
-/// Whether anything but a Hello opens a conversation: nothing does.
-pub(super) fn expect_hello(frame: Control) -> Result<Box<crate::wire::Hello>, String> {
-    match frame {
-        Control::Hello(hello) => Ok(hello),
-        _ => Err("the first control frame must be a Hello".to_owned()),
-    }
 }

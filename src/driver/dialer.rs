@@ -61,10 +61,14 @@ impl Dialer {
         Box::pin(async move {
             let env = plan.env.clone();
             let begun = env.now();
-            let credentials = plan.credentials.renew().await?;
-            let resolved = env.timeout(timeout, plan.target.resolve()).await;
+            let left = || timeout.saturating_sub(env.now().saturating_duration_since(begun));
+            let renewed = env.timeout(timeout, plan.credentials.renew()).await;
+            let credentials = renewed.unwrap_or_else(|| {
+                let reason = format!("the callback took longer than {timeout:?}");
+                Err(ConnectError::Credentials { reason })
+            })?;
+            let resolved = env.timeout(left(), plan.target.resolve()).await;
             let addresses = resolved.unwrap_or_else(|| Err(plan.target.unresolved()))?;
-            let left = timeout.saturating_sub(env.now().saturating_duration_since(begun));
             let attempts = addresses
                 .iter()
                 .map(|address| -> BoxFuture<_> {
@@ -72,7 +76,7 @@ impl Dialer {
                 })
                 .collect();
             let silence = || ConnectError::Unreachable { addrs: addresses.clone(), waited: timeout };
-            race::first(&env, left, attempts).await.map_err(|failure| failure.unwrap_or_else(silence))
+            race::first(&env, left(), attempts).await.map_err(|failure| failure.unwrap_or_else(silence))
         })
     }
 

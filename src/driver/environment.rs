@@ -47,6 +47,7 @@ pub(crate) struct Environment {
     runtime: Arc<dyn quinn::Runtime>,
     random: Mutex<StdRng>,
     links: AtomicU64,
+    dropped_datagrams: AtomicU64,
     /// Held by connections that are being closed.
     closing: Arc<Notify>,
 }
@@ -87,6 +88,7 @@ impl Environment {
             runtime,
             random,
             links: AtomicU64::new(0),
+            dropped_datagrams: AtomicU64::new(0),
             closing: Arc::default(),
         }
     }
@@ -144,6 +146,14 @@ impl Environment {
             }
             changed.await;
         }
+    }
+
+    pub(crate) fn count_dropped_datagram(&self) {
+        self.dropped_datagrams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dropped_datagrams(&self) -> u64 {
+        self.dropped_datagrams.load(Ordering::Relaxed)
     }
 
     pub(crate) fn next_link(&self) -> LinkId {

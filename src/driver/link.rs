@@ -32,6 +32,9 @@ pub(crate) const INITIAL_ROOM: usize = 128 * 1024;
 /// What a chunk read from a stream may have at most, in bytes.
 const CHUNK_MAX: usize = 64 * 1024;
 
+/// Hellos on one connection before it is closed.
+pub(crate) const HELLOS_MAX: usize = 4;
+
 /// The label of the exporter that proofs are bound to (rule S4).
 const EXPORTER: &[u8] = b"EXPORTER-bowline-attach";
 
@@ -52,12 +55,13 @@ pub(crate) struct Reader {
     connection: Connection,
     control: RecvStream,
     decoder: ControlDecoder,
+    hellos: usize,
 }
 
 impl Established {
     pub(super) fn split(self) -> (LinkInfo, Writer, Reader) {
-        let ControlStream { send, receive, decoder } = self.control;
-        let reader = Reader { connection: self.connection.clone(), control: receive, decoder };
+        let ControlStream { send, receive, decoder, hellos } = self.control;
+        let reader = Reader { connection: self.connection.clone(), control: receive, decoder, hellos };
         (self.info, Writer::new(self.link, self.connection, self.socket, send), reader)
     }
 }
@@ -67,6 +71,8 @@ pub(crate) struct ControlStream {
     send: SendStream,
     receive: RecvStream,
     decoder: ControlDecoder,
+    /// How many Hellos have been read.
+    pub(crate) hellos: usize,
 }
 
 /// Why a control stream yields no frame.
@@ -79,7 +85,7 @@ impl ControlStream {
     pub(crate) fn new((send, receive): (SendStream, RecvStream)) -> Self {
         // Refused only for a stream that is closed already, which the first write will tell.
         let _ = send.set_priority(1);
-        Self { send, receive, decoder: ControlDecoder::new(MAX_HELLO) }
+        Self { send, receive, decoder: ControlDecoder::new(MAX_HELLO), hellos: 0 }
     }
 
     /// The next frame.
@@ -135,7 +141,12 @@ pub(crate) fn end_of(error: &ConnectionError) -> LinkEnd {
         let reason = cut(&String::from_utf8_lossy(&close.reason)).to_owned();
         return LinkEnd::Closed { code: CloseCode::from_value(code), reason };
     }
-    LinkEnd::Lost(error.to_string())
+    LinkEnd::Lost(words_of(error))
+}
+
+/// What quinn says, without the control characters that a peer may have put into its reason.
+pub(crate) fn words_of(error: &ConnectionError) -> String {
+    error.to_string().escape_debug().to_string()
 }
 
 /// The beginning of a reason, as much as may travel.

@@ -23,9 +23,6 @@ use crate::protocol::types::{Event, LinkId, Output, Wake};
 /// Turns before other tasks get theirs.
 const TURNS_MAX: usize = 32;
 
-/// How often to look at the peer's address, at most.
-const PATH_CHECK: Duration = Duration::from_millis(250);
-
 /// A dial under way.
 pub(super) type Dialing = BoxFuture<Result<Established, ConnectError>>;
 
@@ -45,7 +42,6 @@ pub(super) struct Task {
     deadline: Option<Instant>,
     /// The link that carries the session, and has been given room.
     attached: Option<LinkId>,
-    path_checked: Instant,
     /// Links that still have something to tell their peer.
     closing: Vec<BoxFuture<()>>,
     on_end: Option<OnEnd>,
@@ -74,7 +70,6 @@ impl Task {
             timer: env.new_timer(env.now()),
             deadline: None,
             attached: None,
-            path_checked: env.now(),
             closing: Vec::new(),
             on_end: Some(on_end),
             over: None,
@@ -120,7 +115,6 @@ impl Task {
         self.finished = state.machine.is_finished();
         drop(state);
         self.set_timer(wait);
-        self.check_path(now);
         for waker in self.woken.drain(..) {
             waker.wake();
         }
@@ -260,18 +254,6 @@ impl Task {
         true
     }
 
-    /// Notices when the peer has moved. quinn does not tell, but whatever wakes this task may have come from there.
-    fn check_path(&mut self, now: Instant) {
-        if now < self.path_checked + PATH_CHECK {
-            return;
-        }
-        self.path_checked = now;
-        let attached = self.attached.and_then(|link| self.links.get_mut(&link));
-        if let Some(remote) = attached.and_then(Writer::take_new_remote) {
-            announce(&self.shared.look(), Event::PathChanged { remote });
-        }
-    }
-
     /// Writes to the links, and tells the machine what they can take anew.
     fn feed_room(&mut self, cx: &mut Context<'_>) -> bool {
         let mut busy = false;
@@ -281,8 +263,16 @@ impl Task {
                 self.shared.change(|state, _| state.machine.handle_link_room(*link, freed));
                 busy = true;
             }
-            if let Some(remote) = writer.take_new_remote() {
+            // quinn does not tell when the peer has moved, but whatever woke this task may have come from there.
+            if self.attached == Some(*link)
+                && let Some(remote) = writer.take_new_remote()
+            {
                 announce(&self.shared.look(), Event::PathChanged { remote });
+            }
+            if let Some(what) = writer.take_violation() {
+                tracing::warn!(what, "the peer broke the protocol");
+                self.shared.change(|state, now| state.machine.handle_violation(*link, what, now));
+                busy = true;
             }
         }
         busy

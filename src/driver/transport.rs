@@ -13,6 +13,7 @@ use ring::hmac;
 
 use super::clock::Clock;
 use super::environment::{Environment, lock};
+use crate::protocol::types::Role;
 
 /// Streams that a peer may have open at once, to begin with. It grows with the channels that the session has.
 pub(crate) const UNI_STREAMS: u32 = 32;
@@ -21,8 +22,10 @@ pub(crate) const UNI_STREAMS: u32 = 32;
 /// round trip. Readers hand on at once, so quinn holds this much only while a reader is told to wait.
 const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
 
-/// The same for all streams together, before the link is attached to a session. All that a stranger gets.
-const STRANGER_WINDOW: u32 = 256 * 1024;
+/// The same for all streams together, before the link is attached to a session: all that a stranger gets. A dialer knows
+/// whom it has dialed, and lets it begin.
+const STRANGER_WINDOW: u32 = 64 * 1024;
+const ACCEPTOR_WINDOW: u32 = 256 * 1024;
 
 /// The same, once it is attached.
 const SESSION_WINDOW: u32 = 16 * 1024 * 1024;
@@ -37,8 +40,13 @@ const IDLE_TIMEOUT_MS: u32 = 12 * 60 * 1000;
 /// The shortest time between two stateless resets, which tell clients of a process that is no more (rule H7).
 const RESET_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The settings of every connection.
-pub(crate) fn transport() -> Arc<TransportConfig> {
+/// The settings of every connection that this side has in `role`.
+fn transport(role: Role) -> Arc<TransportConfig> {
+    // The control stream is the dialer's, and there is no other (rule W3).
+    let (bidi_streams, window) = match role {
+        Role::Dialer => (0, ACCEPTOR_WINDOW),
+        Role::Acceptor => (1, STRANGER_WINDOW),
+    };
     let mut cubic = CubicConfig::default();
     cubic.initial_window(INITIAL_WINDOW);
     let mut transport = TransportConfig::default();
@@ -46,10 +54,10 @@ pub(crate) fn transport() -> Arc<TransportConfig> {
         .congestion_controller_factory(Arc::new(cubic))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
         .keep_alive_interval(None)
-        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_bidi_streams(VarInt::from_u32(bidi_streams))
         .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(STRANGER_WINDOW))
+        .receive_window(VarInt::from_u32(window))
         .send_window(2 * INITIAL_WINDOW)
         .datagram_receive_buffer_size(Some(64 * 1024))
         // Room for two beats: a newer one takes the place of an older one that could not leave (rule H3).
@@ -87,7 +95,7 @@ pub(crate) fn server(env: &Environment, tls: rustls::ServerConfig) -> Result<qui
     let crypto = QuicServerConfig::try_from(tls).map_err(|error| error.to_string())?;
     let tokens = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, &[]).extract(&env.random::<64>());
     let mut config = quinn::ServerConfig::new(Arc::new(crypto), Arc::new(tokens));
-    config.transport_config(transport()).time_source(Arc::new(Wall(env.clock.clone())));
+    config.transport_config(transport(Role::Acceptor)).time_source(Arc::new(Wall(env.clock.clone())));
     Ok(config)
 }
 
@@ -100,7 +108,7 @@ pub(crate) fn client(
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     let ids = env.clone();
     config
-        .transport_config(transport())
+        .transport_config(transport(Role::Dialer))
         .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&ids.random::<16>())));
     Ok(config)
 }

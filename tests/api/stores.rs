@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bowline::Endpoint;
+use bowline::SessionId;
 use bowline::error::{CloseCode, Outcome, SendError, Side};
-use bowline::protocol::journal::Batch;
+use bowline::protocol::journal::{Batch, Snapshot};
 use bowline::protocol::types::Event;
-use bowline::store::{Appending, MemoryStore, Store, StoreError};
+use bowline::store::{MemoryStore, Store, StoreError, Storing};
 use tokio::sync::watch;
 
 use crate::support::{event, identity, line, listen, localhost, meet, nimble, text, until, within};
@@ -24,12 +25,20 @@ struct Gated {
 }
 
 impl Store for Gated {
-    fn append(&self, batch: Batch) -> Appending<'_> {
+    fn append(&self, batch: Batch) -> Storing<'_, ()> {
         let mut open = self.open.clone();
         Box::pin(async move {
             let _ = open.wait_for(|open| *open).await;
             self.inner.append(batch).await
         })
+    }
+
+    fn forget(&self, session: SessionId) -> Storing<'_, ()> {
+        self.inner.forget(session)
+    }
+
+    fn load(&self) -> Storing<'_, Vec<(SessionId, Snapshot)>> {
+        self.inner.load()
     }
 
     fn is_durable(&self) -> bool {
@@ -42,11 +51,19 @@ impl Store for Gated {
 struct Fragile(Arc<AtomicBool>);
 
 impl Store for Fragile {
-    fn append(&self, _batch: Batch) -> Appending<'_> {
+    fn append(&self, _batch: Batch) -> Storing<'_, ()> {
         let broken = self.0.load(Ordering::Relaxed);
         Box::pin(async move {
             if broken { Err(StoreError { reason: "the disk is full".to_owned() }) } else { Ok(()) }
         })
+    }
+
+    fn forget(&self, _session: SessionId) -> Storing<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn load(&self) -> Storing<'_, Vec<(SessionId, Snapshot)>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     fn is_durable(&self) -> bool {

@@ -5,17 +5,14 @@ use std::time::Duration;
 
 use quinn::{Connection, Incoming};
 
-use super::{Acceptor, AttachRequest, expect_hello, turn_away};
+use super::{Acceptor, AttachRequest, turn_away};
 use crate::driver::environment::Environment;
-use crate::driver::link::{self, ControlError, ControlStream, Established};
+use crate::driver::link::{self, ControlError, ControlStream, Established, HELLOS_MAX};
 use crate::driver::registry::{Parked, Parking, Slot, refuse};
 use crate::error::CloseCode;
 use crate::protocol::types::{Judgement, LinkInfo};
 use crate::tls::PeerIdentity;
 use crate::wire::{Control, Hello, Refuse, Retry};
-
-/// Hellos on one connection before it is closed.
-const HELLOS_MAX: usize = 4;
 
 /// Judgements of one Hello: what is judged may change while the application is asked.
 const JUDGEMENTS_MAX: usize = 4;
@@ -91,12 +88,9 @@ async fn converse(acceptor: &Arc<Acceptor>, connection: &Connection, slot: Slot)
         peer,
     });
     let mut slot = Some(slot);
-    for _ in 0..HELLOS_MAX {
-        let hello = match established.control.next().await {
-            Ok(frame) => expect_hello(frame).map_err(Failure::Violation)?,
-            Err(ControlError::Lost) => return Err(Failure::Gone),
-            Err(ControlError::Malformed(error)) => return Err(Failure::Violation(error.to_string())),
-        };
+    while established.control.hellos < HELLOS_MAX {
+        let hello = next_hello(&mut established.control).await?;
+        established.control.hellos += 1;
         match consider(acceptor, established, hello, &mut slot).await? {
             None => return Ok(()),
             Some((again, retry)) => {
@@ -107,6 +101,18 @@ async fn converse(acceptor: &Arc<Acceptor>, connection: &Connection, slot: Slot)
         }
     }
     Err(Failure::TooManyTries)
+}
+
+/// The next Hello. Nothing else is listened to before one is accepted.
+async fn next_hello(control: &mut ControlStream) -> Result<Box<Hello>, Failure> {
+    loop {
+        match control.next().await {
+            Ok(Control::Hello(hello)) => return Ok(hello),
+            Ok(_) => tracing::trace!("a frame before the Hello"),
+            Err(ControlError::Lost) => return Err(Failure::Gone),
+            Err(ControlError::Malformed(error)) => return Err(Failure::Violation(error.to_string())),
+        }
+    }
 }
 
 /// Judges one Hello and does what follows from it. Some: the dialer may try again.

@@ -56,6 +56,6 @@ fn explain_connection(error: &ConnectionError, addr: SocketAddr) -> ConnectError
         }
         ConnectionError::VersionMismatch => ConnectError::WrongProtocol { addr },
         ConnectionError::TimedOut => ConnectError::Unreachable { addrs: vec![addr], waited: Duration::ZERO },
-        other => ConnectError::Failed { addr, reason: other.to_string() },
+        other => ConnectError::Failed { addr, reason: link::words_of(other) },
     }
 }

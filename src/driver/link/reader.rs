@@ -1,19 +1,27 @@
 //! The receiving side of a link: a task for each stream, and one for everything else.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use quinn::{Connection, ConnectionError, ReadError, RecvStream, VarInt};
+use bytes::Bytes;
+use quinn::{Chunk, Connection, ConnectionError, ReadError, RecvStream, VarInt};
 use tracing::{Instrument, debug_span};
 
-use super::{CHUNK_MAX, Reader};
+use super::{CHUNK_MAX, HELLOS_MAX, Reader};
 use crate::driver::shared::{Shared, State};
 use crate::driver::{dialer, transport};
+use crate::error::CloseCode;
 use crate::id::ChannelId;
 use crate::protocol::types::{LinkId, Readiness, Role};
 use crate::wire::control::ControlDecoder;
 use crate::wire::data::RecordDecoder;
-use crate::wire::{Data, Frame, MAX_CONTROL, MAX_HELLO, WireError, heartbeat};
+use crate::wire::{Control, Data, Frame, MAX_CONTROL, MAX_HELLO, WireError, heartbeat};
+
+/// Payloads below this are copied. It is more than a packet holds, and larger ones come in several anyway.
+const COPY_BELOW: usize = 2 * 1024;
 
 /// How long a peer may take to close the connection after it has finished the control stream. Longer than it waits
 /// for the acknowledgement of its last frames.
@@ -21,10 +29,12 @@ const CLOSE_EXPECTED: Duration = Duration::from_secs(2);
 
 /// Reads everything that comes on a link and feeds it to the session, until the connection is gone.
 pub(crate) fn spawn_readers(shared: &Arc<Shared>, link: LinkId, reader: Reader) {
-    let Reader { connection, control, decoder } = reader;
+    let Reader { connection, control, decoder, hellos } = reader;
     let span = debug_span!(parent: &shared.span, "link", id = link.0, remote = %connection.remote_address());
-    let controls = Controls { stream: control, decoder, attached: false };
     let env = &shared.env;
+    let patience =
+        (shared.role == Role::Acceptor).then(|| env.new_timer(env.now() + env.config.handshake_timeout));
+    let controls = Controls { stream: control, decoder, attached: false, hellos, patience };
     env.spawn(controls.run(shared.clone(), link, connection.clone()).instrument(span.clone()));
     env.spawn(supervise(shared.clone(), link, connection).instrument(span));
 }
@@ -41,20 +51,17 @@ async fn supervise(shared: Arc<Shared>, link: LinkId, connection: Connection) {
             }
             Ok(datagram) = connection.read_datagram() => {
                 tracing::trace!(bytes = datagram.len(), "datagram");
-                shared.feed(|state, now| match *datagram {
-                    [byte] => {
-                        let beat = Frame::Heartbeat(heartbeat::decode(byte));
-                        state.machine.handle_frame(link, beat, now);
-                    }
-                    _ => {
-                        let what = format!("datagram of {} bytes, it must be 1", datagram.len());
-                        state.machine.handle_violation(link, &what, now);
-                    }
-                });
+                if let [byte] = *datagram {
+                    let beat = Frame::Heartbeat(heartbeat::decode(byte));
+                    shared.feed(|state, now| state.machine.handle_frame(link, beat, now));
+                } else {
+                    // Padding of a probe, or of a later version (rule W12).
+                    shared.env.count_dropped_datagram();
+                }
             }
         }
     };
-    tracing::debug!(%error, "the connection is gone");
+    tracing::debug!(error = super::words_of(&error), "the connection is gone");
     shared.feed(|state, now| {
         state.machine.handle_link_down(link, super::end_of(&error), now);
         state.departures.push(link);
@@ -75,6 +82,17 @@ struct Controls {
     decoder: ControlDecoder,
     /// Larger frames are allowed.
     attached: bool,
+    /// Those read so far.
+    hellos: usize,
+    /// How long the dialer may take until it is attached.
+    patience: Option<Pin<Box<dyn quinn::AsyncTimer>>>,
+}
+
+/// What has become of the frames in a chunk.
+enum Taken {
+    All,
+    Malformed(WireError),
+    TooManyHellos,
 }
 
 impl Controls {
@@ -82,32 +100,37 @@ impl Controls {
         loop {
             // First what came together with the Hello.
             let taken = shared.feed(|state, now| {
-                let mut taken = Ok(());
+                self.note_attached(state, link, &connection);
                 loop {
                     match self.decoder.next() {
-                        Ok(Some(frame)) => state.machine.handle_frame(link, Frame::Control(frame), now),
-                        Ok(None) => break,
-                        Err(error) => {
-                            taken = Err(error);
-                            break;
+                        Ok(Some(frame)) => {
+                            self.hellos += usize::from(matches!(frame, Control::Hello(_)));
+                            state.machine.handle_frame(link, Frame::Control(frame), now);
                         }
+                        Ok(None) => return Taken::All,
+                        Err(error) => return Taken::Malformed(error),
                     }
                     self.note_attached(state, link, &connection);
+                    if !self.attached && self.hellos >= HELLOS_MAX {
+                        return Taken::TooManyHellos;
+                    }
                 }
-                self.note_attached(state, link, &connection);
-                taken
             });
-            if let Err(error) = taken {
-                return violation(&shared, link, error.to_string());
+            match taken {
+                Taken::All => {}
+                Taken::Malformed(error) => return violation(&shared, link, error.to_string()),
+                Taken::TooManyHellos => {
+                    return violation(&shared, link, "too many Hellos on one connection".to_owned());
+                }
             }
-            let limit = if self.attached { CHUNK_MAX } else { MAX_HELLO };
-            match self.stream.read_chunk(limit, true).await {
-                Ok(Some(chunk)) => self.decoder.push(&chunk.bytes),
-                Ok(None) => break,
-                Err(ReadError::Reset(_)) => {
+            match self.read().await {
+                Some(Ok(Some(chunk))) => self.decoder.push(&chunk.bytes),
+                Some(Ok(None)) => break,
+                Some(Err(ReadError::Reset(_))) => {
                     return violation(&shared, link, "the control stream was reset".to_owned());
                 }
-                Err(_) => return,
+                Some(Err(_)) => return,
+                None => return super::close(&connection, CloseCode::Busy, "it took too long to attach"),
             }
         }
         if let Err(error) = self.decoder.finish() {
@@ -118,14 +141,36 @@ impl Controls {
         }
     }
 
+    /// The next chunk. `None`: the dialer takes too long to attach.
+    async fn read(&mut self) -> Option<Result<Option<Chunk>, ReadError>> {
+        let limit = if self.attached { CHUNK_MAX } else { MAX_HELLO };
+        let mut chunk = pin!(self.stream.read_chunk(limit, true));
+        let patience = &mut self.patience;
+        poll_fn(|cx| match chunk.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending => match patience {
+                Some(timer) => timer.as_mut().poll(cx).map(|()| None),
+                None => Poll::Pending,
+            },
+        })
+        .await
+    }
+
     /// What comes from a session is believed to be as large as a session needs.
     fn note_attached(&mut self, state: &State, link: LinkId, connection: &Connection) {
         if !self.attached && state.machine.attached() == Some(link) {
             self.attached = true;
+            self.patience = None;
             self.decoder.set_limit(MAX_CONTROL);
             transport::widen(connection);
         }
     }
+}
+
+/// The payload in memory of its own: a slice of what quinn read would keep all of it, up to 64 KiB of packets, for as
+/// long as the application has not taken a message of a few bytes.
+fn unpinned(payload: Bytes) -> Bytes {
+    if payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload }
 }
 
 /// One data stream.
@@ -167,6 +212,7 @@ impl Lane {
     async fn read(&mut self) -> LaneEnd {
         let mut decoder = RecordDecoder::new(self.shared.env.config.max_message_size);
         let mut batch = Vec::new();
+        let mut known = false;
         loop {
             match self.stream.read_chunk(CHUNK_MAX, true).await {
                 Ok(Some(chunk)) => decoder.push(chunk.bytes),
@@ -174,10 +220,19 @@ impl Lane {
                 Err(ReadError::Reset(_)) => return LaneEnd::Violation("a data stream was reset".to_owned()),
                 Err(_) => return LaneEnd::Lost,
             }
+            if !known {
+                match decoder.header() {
+                    // Before that its messages are left to QUIC's flow control.
+                    Ok(Some(header)) if self.is_taken(header.channel).await => known = true,
+                    Ok(Some(_)) => return LaneEnd::Gone,
+                    Ok(None) => continue,
+                    Err(error) => return error.into(),
+                }
+            }
             // All that is whole, before anyone is bothered.
             loop {
                 match decoder.next() {
-                    Ok(Some(data)) => batch.push(data),
+                    Ok(Some(data)) => batch.push(Data { payload: unpinned(data.payload), ..data }),
                     Ok(None) => break,
                     Err(error) => return error.into(),
                 }
@@ -200,14 +255,20 @@ impl Lane {
                 Readiness::Gone => return Some(LaneEnd::Gone),
                 Readiness::Wait => {}
             }
-            let link = self.link;
-            self.shared
-                .until(|state| match state.machine.readiness(link, channel) {
-                    Readiness::Wait => None,
-                    Readiness::Ready | Readiness::Gone => Some(()),
-                })
-                .await;
+            self.is_taken(channel).await;
         }
+    }
+
+    /// Waits until the session takes messages of the channel on this link, or never will.
+    async fn is_taken(&self, channel: ChannelId) -> bool {
+        let link = self.link;
+        self.shared
+            .until(|state| match state.machine.readiness(link, channel) {
+                Readiness::Wait => None,
+                Readiness::Ready => Some(true),
+                Readiness::Gone => Some(false),
+            })
+            .await
     }
 
     fn feed(&self, channel: ChannelId, batch: &mut Vec<Data>) -> Readiness {
@@ -221,5 +282,20 @@ impl Lane {
             }
             readiness
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_payload_keeps_nothing_but_itself() {
+        let packets = Bytes::from(vec![7; 64 * 1024]);
+        let small = unpinned(packets.slice(100..110));
+        assert_eq!(small, packets.slice(100..110));
+        assert!(!packets.as_ptr_range().contains(&small.as_ptr()));
+        let large = unpinned(packets.slice(0..COPY_BELOW));
+        assert_eq!(large.as_ptr(), packets.as_ptr());
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use quinn::{Connection, SendStream, VarInt};
+use quinn::{Connection, SendStream, VarInt, WriteError};
 
 use super::lane::{Lane, Progress, poll_write};
 use super::window::SendWindow;
@@ -16,10 +16,14 @@ use crate::driver::transport::UNI_STREAMS;
 use crate::error::CloseCode;
 use crate::id::ChannelId;
 use crate::protocol::types::{LinkId, LinkSample};
-use crate::wire::{Data, Frame, control, heartbeat};
+use crate::wire::{Control, Data, Frame, control, heartbeat};
 
 /// Streams permitted to the peer beyond its channels: those of former links of idle channels, not yet read to the end.
 const STREAMS_SPARE: usize = 16;
+
+/// Control frames that may wait for the peer to read them. News of sessions is far less than that: this is a peer that
+/// makes us answer and does not listen, or a path that has been dead for long.
+const CONTROL_MAX: usize = 8 * 1024 * 1024;
 
 /// How long a closing link waits until its last control frames are acknowledged, in round trips and at most.
 const LINGER_RTTS: u32 = 3;
@@ -46,6 +50,8 @@ pub(crate) struct Writer {
     turns: u64,
     /// The connection is gone; the machine will hear of it from the reader.
     lost: bool,
+    /// What the peer did that it must not.
+    violation: Option<&'static str>,
     remote: SocketAddr,
     streams_permitted: usize,
 }
@@ -72,6 +78,7 @@ impl Writer {
             window,
             turns: 0,
             lost: false,
+            violation: None,
             remote,
             streams_permitted: UNI_STREAMS as usize,
         }
@@ -81,10 +88,25 @@ impl Writer {
     pub(crate) fn push(&mut self, frame: Frame) {
         match frame {
             _ if self.lost => {}
-            Frame::Control(frame) => control::encode(&frame, &mut self.queued),
+            Frame::Control(frame) => self.push_control(&frame),
             Frame::Heartbeat(beat) => self.beats.push(heartbeat::encode(beat)),
             Frame::Data(data) => self.push_data(data),
         }
+    }
+
+    fn push_control(&mut self, frame: &Control) {
+        control::encode(frame, &mut self.queued);
+        if self.queued.len() > CONTROL_MAX {
+            tracing::warn!("the peer does not read the control stream");
+            self.queued = BytesMut::new();
+            self.give_up("the control stream is not read");
+        }
+    }
+
+    /// The session goes on without this link.
+    fn give_up(&mut self, why: &str) {
+        super::close(&self.connection, CloseCode::Reattach, why);
+        self.lost = true;
     }
 
     fn push_data(&mut self, data: Data) {
@@ -96,8 +118,7 @@ impl Writer {
         if let Err(error) = lane.push(data) {
             // What is on the stream cannot be taken back; another link can say it anew.
             tracing::error!(%channel, %error, "a message cannot be written to this link");
-            super::close(&self.connection, CloseCode::Reattach, "this link cannot go on");
-            self.lost = true;
+            self.give_up("this link cannot go on");
         }
     }
 
@@ -126,7 +147,10 @@ impl Writer {
             }
             match poll_write(&mut self.control, cx, std::slice::from_mut(&mut self.offered)) {
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(_)) => {
+                Poll::Ready(Err(error)) => {
+                    if matches!(error, WriteError::Stopped(_)) {
+                        self.violation = Some("the control stream is not read (rule W4)");
+                    }
                     self.lost = true;
                     return;
                 }
@@ -167,6 +191,11 @@ impl Writer {
         if let Some(lane) = idlest.and_then(|channel| self.lanes.remove(&channel)) {
             lane.finish();
         }
+    }
+
+    /// What the peer did that it must not, told once.
+    pub(crate) fn take_violation(&mut self) -> Option<&'static str> {
+        self.violation.take()
     }
 
     /// What the machine wants to know of the transport.

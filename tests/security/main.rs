@@ -1,0 +1,32 @@
+//! Hostile peers: what somebody who speaks QUIC, and as much of the protocol as suits them, can do to an endpoint.
+//!
+//! The peers here are made of quinn and the public codecs ([`raw`]), so they can say anything, at any time. Their
+//! victims are real endpoints on the loopback interface ([`host`]).
+
+mod acceptors;
+mod attach;
+mod credentials;
+mod flood;
+mod garbage;
+mod host;
+mod logs;
+mod memory;
+mod quic;
+mod racing;
+mod raw;
+mod trust;
+mod violations;
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+/// Long enough for a busy machine, short enough for whoever waits.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Fails a test that would otherwise wait for ever.
+#[track_caller]
+fn soon<F: IntoFuture>(future: F) -> impl Future<Output = F::Output> {
+    let caller = std::panic::Location::caller();
+    let limited = tokio::time::timeout(PATIENCE, future.into_future());
+    async move { limited.await.unwrap_or_else(|_| panic!("{caller}: this should not take so long")) }
+}
