@@ -6,6 +6,7 @@
 mod accepting;
 mod addresses;
 mod closing;
+mod crowd;
 mod echo;
 mod errors;
 mod heartbeat;
@@ -16,6 +17,7 @@ mod receipts;
 mod reconnecting;
 mod relay;
 mod resets;
+mod restart;
 mod stats;
 mod stores;
 mod support;

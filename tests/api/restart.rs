@@ -3,10 +3,16 @@
 
 use std::net::SocketAddr;
 
-use bowline::{Event, MemoryStore, ReconnectPolicy, SessionState};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use bowline::{
+    Config, Endpoint, EndpointBuilder, Event, Identity, Inbox, MemoryStore, ReconnectPolicy, Session,
+    SessionState, Trust,
+};
 use tokio::runtime::Runtime;
 
-use super::*;
+use crate::support::{identity, ordered, trust, within};
 
 /// One side, with what it keeps over its restarts.
 struct Side {
@@ -27,7 +33,7 @@ impl Side {
 
     /// Listens, where an earlier process may not have let go of the port yet.
     async fn listen(&self, addr: SocketAddr) -> Endpoint {
-        soon(async {
+        within("the port", async {
             loop {
                 match self.builder().bind(addr) {
                     Ok(endpoint) => return endpoint,
@@ -43,7 +49,15 @@ fn process() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// A session between two processes, and its channel "jobs" at both ends.
+/// Both ends of a session, and the endpoints that they belong to.
+struct Pair {
+    listener: Endpoint,
+    dialer: Endpoint,
+    accepted: Session,
+    dialed: Session,
+}
+
+/// A session between two processes.
 struct Before {
     dialer: Side,
     acceptor: Side,
@@ -67,19 +81,19 @@ fn before() -> Before {
         let listener = listener.clone();
         accepting.spawn(async move { listener.accept().await.unwrap().accept().await.unwrap() })
     };
-    let dialed = dialing.block_on(soon(endpoint.connect(addr, trust.clone()))).unwrap();
-    let accepted = accepting.block_on(soon(accepted)).unwrap();
+    let dialed = dialing.block_on(within("it happens", endpoint.connect(addr, trust.clone()))).unwrap();
+    let accepted = accepting.block_on(within("it happens", accepted)).unwrap();
     let pair = Pair { listener, dialer: endpoint, accepted, dialed };
     Before { dialer, acceptor, addr, trust, dialing, accepting, pair }
 }
 
 async fn take(inbox: &mut Inbox, expected: &str) {
-    assert_eq!(soon(inbox.recv()).await.unwrap().into_payload(), expected);
+    assert_eq!(within("it happens", inbox.recv()).await.unwrap().into_payload(), expected);
 }
 
 async fn resumed(events: &mut bowline::Events) {
     loop {
-        match soon(events.next()).await.unwrap() {
+        match within("it happens", events.next()).await.unwrap() {
             Event::Resumed { .. } => return,
             Event::Reset { .. } | Event::Closed(_) => panic!("the session should have been resumed"),
             _ => {}
@@ -94,13 +108,13 @@ fn a_restarted_acceptor_hands_over_what_it_had_received() {
     let (replies, mut inbox) = accepting.block_on(pair.accepted.open("jobs", ordered())).unwrap();
     let mut events = pair.dialed.events();
     let receipts: Vec<_> = ["one", "two", "three"]
-        .map(|text| dialing.block_on(soon(sender.send(text))).unwrap())
+        .map(|text| dialing.block_on(within("it happens", sender.send(text))).unwrap())
         .into_iter()
         .collect();
     accepting.block_on(take(&mut inbox, "one"));
-    dialing.block_on(async { soon(receipts[2].received()).await.unwrap() });
-    let unsent = accepting.block_on(soon(replies.send("a reply"))).unwrap();
-    accepting.shutdown_timeout(PATIENCE);
+    dialing.block_on(async { within("it happens", receipts[2].received()).await.unwrap() });
+    let unsent = accepting.block_on(within("it happens", replies.send("a reply"))).unwrap();
+    accepting.shutdown_timeout(Duration::from_secs(30));
     drop((pair.accepted, pair.listener, replies, inbox, unsent));
 
     let accepting = process();
@@ -117,13 +131,13 @@ fn a_restarted_acceptor_hands_over_what_it_had_received() {
             resumed(&mut events).await;
             take(&mut answers, "a reply").await;
             for receipt in receipts {
-                soon(receipt).await.unwrap();
+                within("it happens", receipt).await.unwrap();
             }
-            let receipt = soon(sender.send("four")).await.unwrap();
+            let receipt = within("it happens", sender.send("four")).await.unwrap();
             assert_eq!(receipt.id().sequence, 3, "numbers go on");
             (answers, sender)
         });
-        let _alive = soon(at_the_dialer).await.unwrap();
+        let _alive = within("it happens", at_the_dialer).await.unwrap();
         take(&mut inbox, "four").await;
         assert!(listener.restore().await.unwrap().accepted.is_empty(), "it lives already");
     });
@@ -136,10 +150,10 @@ fn a_restarted_dialer_sends_what_was_in_its_outbox() {
     let (sender, _answers) = dialing.block_on(pair.dialed.open("jobs", ordered())).unwrap();
     let (_replies, mut inbox) = accepting.block_on(pair.accepted.open("jobs", ordered())).unwrap();
     for text in ["one", "two", "three"] {
-        drop(dialing.block_on(soon(sender.send(text))).unwrap());
+        drop(dialing.block_on(within("it happens", sender.send(text))).unwrap());
     }
     accepting.block_on(take(&mut inbox, "one"));
-    dialing.shutdown_timeout(PATIENCE);
+    dialing.shutdown_timeout(Duration::from_secs(30));
     drop((pair.dialed, pair.dialer, sender));
 
     let dialing = process();
@@ -151,17 +165,17 @@ fn a_restarted_dialer_sends_what_was_in_its_outbox() {
         assert_eq!(dormant.id(), pair.accepted.id());
         let session = dormant.connect(addr, trust).await.unwrap();
         let (sender, _answers) = session.open("jobs", ordered()).await.unwrap();
-        let receipt = soon(sender.send("four")).await.unwrap();
+        let receipt = within("it happens", sender.send("four")).await.unwrap();
         let at_the_acceptor = accepting.spawn(async move {
             for text in ["two", "three", "four"] {
                 take(&mut inbox, text).await;
             }
             inbox
         });
-        let _alive = soon(at_the_acceptor).await.unwrap();
-        soon(receipt).await.unwrap();
+        let _alive = within("it happens", at_the_acceptor).await.unwrap();
+        within("it happens", receipt).await.unwrap();
         assert_eq!((session.stats().resumes, session.stats().resets), (1, 0));
-        assert!(soon(session.close()).await.clean);
+        assert!(within("it happens", session.close()).await.clean);
         assert!(endpoint.restore().await.unwrap().dialed.is_empty(), "what is over is forgotten");
     });
 }
@@ -169,7 +183,7 @@ fn a_restarted_dialer_sends_what_was_in_its_outbox() {
 #[test]
 fn a_restored_dialer_does_not_talk_to_another_peer() {
     let Before { dialer, dialing, accepting, pair, .. } = before();
-    dialing.shutdown_timeout(PATIENCE);
+    dialing.shutdown_timeout(Duration::from_secs(30));
     drop((pair.dialed, pair.dialer));
     let impostor = Side::new();
     let dialing = process();
@@ -181,7 +195,7 @@ fn a_restored_dialer_does_not_talk_to_another_peer() {
         let anyone = Trust::danger_accept_anyone();
         let session = dormant.connect(listener.local_addr().unwrap(), anyone).await.unwrap();
         let mut events = session.events();
-        soon(async {
+        within("the first attempt fails", async {
             // The second attempt shows that the first one failed.
             while !matches!(events.next().await.unwrap(), Event::Reconnecting { attempt: 2.., .. }) {}
         })
