@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `attach` | links: Hello, Welcome, fencing, resume and reset |
 //! | `channels`, `inbox` | channels and their receiving halves |
-//! | `transfer` | data, and what both sides tell of their channels |
+//! | `transfer` | frames in and out, data |
+//! | `telling` | what both sides tell of their channels |
 //! | `app` | what the application asks for |
 //! | `life` | time: dialing again, heartbeat, liveness, expiry |
 //! | `closing` | the end of a session |
@@ -33,6 +34,7 @@ mod closing;
 mod inbox;
 mod journaling;
 mod life;
+mod telling;
 mod transfer;
 
 pub use app::{Accepted, InboxEnd};
