@@ -369,10 +369,10 @@ impl World {
                 self.admission.insert(session, secret, binding.to_vec());
                 self.acceptors.insert(session, peer);
             }
-            Judgement::Retry(retry) => return self.say(id, Control::Retry(retry)),
+            Judgement::Retry(retry) => return self.reply(id, Control::Retry(retry)),
             Judgement::Refuse(refuse) => {
                 let code = CloseCode::from_value(refuse.code);
-                self.say(id, Control::Refuse(refuse));
+                self.reply(id, Control::Refuse(refuse));
                 return self.close_link(Who::Acceptor(session), id, code, "refused".to_owned());
             }
         }
@@ -384,7 +384,7 @@ impl World {
         }
     }
 
-    fn say(&mut self, id: LinkId, control: Control) {
+    fn reply(&mut self, id: LinkId, control: Control) {
         let nobody = Who::Acceptor(SessionId::from_bytes([0; 16]));
         self.transmit(nobody, id, Frame::Control(control));
     }

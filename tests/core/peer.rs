@@ -57,7 +57,7 @@ pub(crate) struct Open {
 pub(crate) struct Receipt {
     pub(crate) id: MessageId,
     pub(crate) label: String,
-    key: ChannelKey,
+    pub(crate) key: ChannelKey,
     batch: u64,
     seen: Progress,
 }
@@ -330,8 +330,8 @@ impl Peer {
         } else {
             self.spins = (Some(now), 0);
         }
-        let side = self.side;
-        assert!(self.spins.1 < 50, "G15: the {side:?}'s timer spins: {:?}", self.machine);
+        let (side, wait) = (self.side, self.wait.flatten().map(|at| now - at));
+        assert!(self.spins.1 < 50, "G15: the {side:?}'s timer spins, late by {wait:?}: {:?}", self.machine);
     }
 
     pub(crate) fn is_stopped(&self, now: Instant) -> Option<Instant> {

@@ -133,6 +133,8 @@ pub(crate) struct World {
     /// Frames put on any link, and the one with which its link is cut.
     pub(crate) sent: u64,
     pub(crate) cut_with: Option<u64>,
+    /// Moments at which something was done.
+    pub(crate) steps: u64,
     pub(crate) trace: bool,
 }
 
@@ -159,6 +161,7 @@ impl World {
             tally: Tally::default(),
             sent: 0,
             cut_with: None,
+            steps: 0,
             trace: std::env::var("TRACE").is_ok(),
         };
         world.start_dial(Duration::from_secs(10));
@@ -261,11 +264,20 @@ impl World {
             let next = timer.into_iter().chain(stored).min()?;
             Some(peer.is_stopped(self.now).map_or(next, |until| next.max(until)))
         });
-        links.chain(peers).chain(self.dial.front().map(|dial| dial.at)).min()
+        let stopped = self.dialer.is_stopped(self.now);
+        let dial = self.dial.front().map(|dial| stopped.map_or(dial.at, |until| dial.at.max(until)));
+        links.chain(peers).chain(dial).min()
     }
 
     /// Does everything that is due now.
     pub(crate) fn settle(&mut self) {
+        self.steps += 1;
+        assert!(
+            self.steps < 100_000,
+            "G15: no end of events at {:?}: {:?}",
+            self.now - epoch(),
+            self.next_event().map(|at| self.now - at)
+        );
         for _ in 0..10_000 {
             let polled = self.poll_everyone();
             let moved = self.move_frames();
@@ -291,10 +303,13 @@ impl World {
             }
             peer.note_spin(now);
             let (attached, side) = (peer.machine.attached(), peer.side);
-            let sample = attached.and_then(|id| self.links.get_mut(&id)).map(|link| LinkSample {
-                rtt: Duration::from_millis(20),
-                acks_received: if acks { link.towards(side.other()).arrived } else { 0 },
-                datagrams_received: link.towards(side).arrived,
+            // A link that is dead and buried here still has figures there.
+            let sample = attached.map(|id| {
+                let link = self.links.get_mut(&id);
+                let (sent, received) = link
+                    .map_or((0, 0), |link| (link.towards(side.other()).arrived, link.towards(side).arrived));
+                let acks_received = if acks { sent } else { 0 };
+                LinkSample { rtt: Duration::from_millis(20), acks_received, datagrams_received: received }
             });
             let Some(peer) = self.peer(who) else { continue };
             if let (Some(link), Some(sample)) = (attached, sample) {

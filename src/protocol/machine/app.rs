@@ -96,11 +96,12 @@ impl Machine {
 
     fn open_local(&mut self, key: ChannelKey, label: &str, delivery: Delivery, outbox: Outbox) {
         let Some(id) = self.channels.open_local(key, delivery, outbox) else { return };
-        self.journal.record(|| Record::Opened { channel: id, label: label.to_owned(), delivery });
+        let mark = self.journal.record(|| Record::Opened { channel: id, label: label.to_owned(), delivery });
         self.channels.tell_sending.insert(id);
         let attached = self.attached.is_some();
         if let Some(local) = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut()) {
             local.synced = attached;
+            local.hold = mark.batch;
         }
     }
 
@@ -122,8 +123,8 @@ impl Machine {
         };
         if !std::mem::replace(&mut local.finished, true) {
             let channel = local.id;
+            local.hold = self.journal.record(|| Record::Finished { channel }).batch;
             self.channels.tell_sending.insert(channel);
-            self.journal.record(|| Record::Finished { channel });
             self.wakes.insert(Wake::Writable(key));
         }
     }

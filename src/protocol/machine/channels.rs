@@ -72,6 +72,8 @@ pub(super) struct Local {
     /// Why the peer takes nothing more.
     pub(super) refused: Option<String>,
     pub(super) told_floor: Sequence,
+    /// What is to be told of it waits for this journal batch (rule R4).
+    pub(super) hold: u64,
     /// Watches messages that the peer's session holds and its application does not handle.
     pub(super) watch: StallWatch,
 }
@@ -100,6 +102,7 @@ impl Local {
             peer_ended: false,
             refused: None,
             told_floor: 0,
+            hold: 0,
             watch: StallWatch::default(),
         }
     }
@@ -225,6 +228,14 @@ impl Channels {
     pub(super) fn reserve(&mut self, next_local: u32, next_remote: u32) {
         self.next_local = self.next_local.max(next_local);
         self.next_remote = self.next_remote.max(next_remote);
+    }
+
+    /// The local ids of which something is to be told, and may be: all before it is durable.
+    pub(super) fn tellable(&self, durable: u64) -> impl Iterator<Item = ChannelId> {
+        self.tell_sending.iter().copied().filter(move |&id| {
+            let channel = self.by_local(id).and_then(|key| self.get(key));
+            channel.and_then(|channel| channel.local.as_ref()).is_none_or(|local| local.hold <= durable)
+        })
     }
 
     pub(super) fn by_local(&self, id: ChannelId) -> Option<ChannelKey> {

@@ -10,6 +10,7 @@ use super::Machine;
 use super::channels::Remote;
 use super::transfer::window_of;
 use crate::error::Outcome;
+use crate::id::ChannelId;
 use crate::protocol::journal::Record;
 use crate::protocol::types::{ChannelKey, LinkId, Wake, Window};
 use crate::wire::{Control, Receiving, ReceivingLane, Sending, SendingLane, Verdict};
@@ -25,8 +26,10 @@ impl Machine {
 
     pub(super) fn next_sending(&mut self) -> Option<Control> {
         let mut lanes = Vec::new();
-        while lanes.len() < LANES_A_SENDING {
-            let Some(id) = self.channels.tell_sending.pop_first() else { break };
+        let tellable: Vec<ChannelId> =
+            self.channels.tellable(self.journal.durable()).take(LANES_A_SENDING).collect();
+        for id in tellable {
+            self.channels.tell_sending.remove(&id);
             let Some(channel) = self.channels.by_local(id).and_then(|key| self.channels.get_mut(key)) else {
                 continue;
             };

@@ -66,10 +66,16 @@ impl Machine {
         self.has_hello()
             || attached.is_some_and(|attached| {
                 attached.welcome.is_some()
-                    || !self.channels.tell_sending.is_empty()
+                    || self.channels.tellable(durable).next().is_some()
                     || (!self.channels.tell_receiving.is_empty() && self.ack_due.is_none_or(|due| due <= now))
                     || (attached.room > 0 && !self.channels.ready.is_empty())
             })
+    }
+
+    /// Whether the records that the attach itself made are durable.
+    pub(super) fn may_write(&self) -> bool {
+        let durable = self.journal.durable();
+        self.attached.as_ref().is_some_and(|attached| attached.hold <= durable)
     }
 
     fn next_data(&mut self) -> Option<Data> {
@@ -147,7 +153,10 @@ impl Machine {
     /// The outbox of a channel has changed: remember, tell, and go on writing.
     pub(super) fn settle_sent(&mut self, key: ChannelKey, id: ChannelId, floor: u64, end: u64, tell: bool) {
         if end > floor {
-            self.journal.record(|| Record::Resolved { channel: id, start: floor, end });
+            let mark = self.journal.record(|| Record::Resolved { channel: id, start: floor, end });
+            if let Some(local) = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut()) {
+                local.hold = mark.batch;
+            }
         }
         if tell {
             self.channels.tell_sending.insert(id);

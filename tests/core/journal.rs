@@ -1,0 +1,32 @@
+//! Stores: nothing leaves too early, and a process that starts again goes on (rules R3, R4, S3).
+
+use crate::link::Side;
+use crate::scene::{connected, ms, secs, stored};
+
+#[test]
+fn journal_a_channel_is_announced_and_ended_only_when_that_is_durable() {
+    let mut world = connected(stored(500), &["chat"]);
+    world.open_plainly(Side::Dialer, "jobs");
+    world.finish(Side::Dialer, "chat");
+    world.run(ms(400));
+    // The process ends before the store has the record: nobody may have heard of it.
+    assert_eq!(world.acceptor().and_then(|peer| peer.machine.next_incoming()), None);
+    world.restart_dialer(0, Some(ms(0)));
+    world.open_plainly(Side::Dialer, "bulk");
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "bulk");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+}
+
+#[test]
+fn journal_a_slow_store_makes_no_timer_spin() {
+    let mut world = connected(stored(800), &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.cut_now();
+    // What is to be acknowledged waits for the records of the attach: a timer in the past would be polled for ever.
+    world.run(secs(10));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    assert!(world.steps < 200, "{} steps", world.steps);
+}
