@@ -1,6 +1,7 @@
 //! The protocol core against a reference model, in virtual time: two machines, a network that does its worst, and
 //! applications that do as they like.
 
+mod attach;
 mod journal;
 mod link;
 mod model;

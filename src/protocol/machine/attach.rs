@@ -386,7 +386,8 @@ impl Machine {
             CloseCode::Superseded if reason.parse().is_ok_and(|winner: u64| winner <= self.counter) => {
                 self.link_lost(was_joining, now);
             }
-            CloseCode::Busy | CloseCode::Reattach | CloseCode::Other(_) if self.confirmed => {
+            CloseCode::Reattach => self.link_lost(was_joining, now),
+            CloseCode::Busy | CloseCode::Other(_) if self.confirmed || self.role == Role::Acceptor => {
                 self.link_lost(was_joining, now);
             }
             _ => {
