@@ -2,6 +2,7 @@
 //! applications that do as they like.
 
 mod attach;
+mod channels;
 mod journal;
 mod link;
 mod model;

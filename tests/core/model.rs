@@ -163,6 +163,11 @@ impl Model {
         handed.last.clear();
     }
 
+    /// Its sender ended before the store had it: the application was not told that it is accepted.
+    pub(crate) fn never_accepted(&mut self, id: MessageId) {
+        self.messages.remove(&id);
+    }
+
     pub(crate) fn sender_restored(&mut self, id: MessageId) {
         if let Some(message) = self.messages.get_mut(&id) {
             message.sender_restored = true;

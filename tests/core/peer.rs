@@ -300,6 +300,9 @@ impl Peer {
             let key = self.channels.get(&receipt.label).map(|open| open.key);
             // What the store calls resolved, or has no channel of, has no receipt any more.
             let open = lane.is_some_and(|lane| lane.open.contains_key(&receipt.id.sequence));
+            if lost {
+                model.never_accepted(receipt.id);
+            }
             if let (false, false, true, Some(key)) = (resolved, lost, open, key) {
                 model.sender_restored(receipt.id);
                 self.receipts.push(Receipt { key, batch: 0, seen: Progress::Accepted, ..receipt });

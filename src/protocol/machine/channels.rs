@@ -197,9 +197,17 @@ impl Channels {
         self.by_local.len()
     }
 
-    /// Channels that the peer sends on.
+    /// Channels that the peer sends on, as far as it is not through with them.
     pub(super) fn remote_len(&self) -> usize {
-        self.by_remote.len()
+        self.by_remote.values().filter(|&&key| !self.may_be_gone(key)).count()
+    }
+
+    /// Whether the peer may have forgotten the channel: it can have heard that both directions are over, though this
+    /// side has not.
+    pub(super) fn may_be_gone(&self, key: ChannelKey) -> bool {
+        self.all.get(&key).is_some_and(|channel| {
+            channel.is_inbox_through() && channel.local.as_ref().is_some_and(|local| local.finished)
+        })
     }
 
     /// Gives the channel a local half with a new id.

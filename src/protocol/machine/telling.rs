@@ -158,9 +158,14 @@ impl Machine {
         if self.channels.remote_len() >= self.limits.max_channels as usize {
             return Err("more channels than this side allows (rule C1)");
         }
-        let key = self.channels.meet(&lane.label);
+        let mut key = self.channels.meet(&lane.label);
         if self.channels.get(key).is_some_and(|channel| channel.remote.is_some()) {
-            return Err("a label that is announced already (rule C1)");
+            if !self.channels.may_be_gone(key) {
+                return Err("a label that is announced already (rule C1)");
+            }
+            // The peer opens the label anew: it is through with the old channel, and only the news was lost.
+            self.peer_is_through(key);
+            key = self.channels.meet(&lane.label);
         }
         let remote = Remote { id: lane.channel, delivery: lane.delivery, end: None, told_ended: false };
         self.channels.insert_remote(key, remote);
@@ -176,6 +181,17 @@ impl Machine {
             }
         }
         Ok(key)
+    }
+
+    /// The peer has forgotten a channel, which it does only after it has resolved and told all: what this side has not
+    /// heard of is handled.
+    fn peer_is_through(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        if let Some(local) = channel.local.as_mut() {
+            let (start, end) = (local.outbox.floor(), local.outbox.next());
+            channel.stats.handled += local.outbox.resolve(start, end, &Outcome::Handled);
+        }
+        self.forget(key);
     }
 
     /// A channel that both sides were done with: the peer missed the news.

@@ -211,9 +211,12 @@ impl Machine {
     }
 
     pub(super) fn forget_if_over(&mut self, key: ChannelKey) {
-        if !self.channels.is_over(key) {
-            return;
+        if self.channels.is_over(key) {
+            self.forget(key);
         }
+    }
+
+    pub(super) fn forget(&mut self, key: ChannelKey) {
         let Some(channel) = self.channels.get(key) else { return };
         let local = channel.local.as_ref().map(|local| local.id);
         let remote = channel.remote.as_ref().map(|remote| remote.id);

@@ -1,0 +1,43 @@
+//! Channels: labels open, finish, are refused and open again (rules C1, N1, R1).
+
+use std::time::Duration;
+
+use crate::link::Side;
+use crate::scene::{BOTH, connected, ms, secs};
+use crate::world::{Settings, World};
+
+/// Both sides finish a label; the news that the acceptor has it all is lost with the link.
+fn half_forgotten(world: &mut World) {
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(1));
+    world.finish(Side::Acceptor, "chat");
+    // The acceptor's end reaches the dialer, which is then through; its answer does not reach the acceptor.
+    while world.is_channel_there(Side::Dialer, "chat") {
+        world.run(Duration::from_millis(1));
+    }
+    world.cut_all([Some(ms(0)), Some(ms(0))]);
+    assert!(world.is_channel_there(Side::Acceptor, "chat"));
+}
+
+#[test]
+fn channels_a_label_opens_again_though_the_news_of_its_end_was_lost() {
+    let mut world = connected(Settings { max_channels: 1, ..Settings::default() }, &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    half_forgotten(&mut world);
+    world.open_plainly(Side::Dialer, "chat");
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0], "{:?}", world.dialer.closed());
+    world.check();
+}
+
+#[test]
+fn channels_both_sides_forget_what_is_over() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    half_forgotten(&mut world);
+    world.run(secs(5));
+    assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
+}
