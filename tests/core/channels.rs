@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bowline::error::Outcome;
+use bowline::protocol::types::Progress;
+
 use crate::link::Side;
 use crate::scene::{BOTH, connected, ms, secs};
 use crate::world::{Settings, World};
@@ -38,6 +41,41 @@ fn channels_a_label_opens_again_though_the_news_of_its_end_was_lost() {
 fn channels_both_sides_forget_what_is_over() {
     let mut world = connected(Settings::default(), &["chat"]);
     half_forgotten(&mut world);
+    world.run(secs(5));
+    assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
+}
+
+#[test]
+fn channels_a_verdict_outlives_the_link_that_carried_it() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let id = world.say(Side::Dialer, "chat", 10);
+    world.finish(Side::Dialer, "chat");
+    world.finish(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert_eq!(world.take(Side::Acceptor, "chat"), 1);
+    world.settle_taken(Side::Acceptor, "chat", 1);
+    world.settle();
+    // The acceptor has told, and is through with the channel; the dialer has not heard.
+    world.cut_now();
+    world.run(secs(5));
+    let rejected = Progress::Resolved(Outcome::Rejected { reason: "not this one".to_owned() });
+    assert_eq!(world.progress(Side::Dialer, id), rejected);
+    assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
+}
+
+#[test]
+fn channels_a_verdict_is_kept_though_the_word_that_it_is_known_is_lost() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say(Side::Dialer, "chat", 10);
+    world.finish(Side::Dialer, "chat");
+    world.finish(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert_eq!(world.take(Side::Acceptor, "chat"), 1);
+    world.settle_taken(Side::Acceptor, "chat", 1);
+    while world.is_channel_there(Side::Dialer, "chat") {
+        world.run(ms(1));
+    }
+    world.cut_now();
     world.run(secs(5));
     assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
 }

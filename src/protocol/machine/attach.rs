@@ -305,7 +305,8 @@ impl Machine {
             if let Some(local) = channel.local.as_mut() {
                 let start = local.outbox.floor();
                 let count = local.outbox.on_reset(redeliver);
-                (local.window, local.peer_ended, local.refused) = (Window::INITIAL, false, None);
+                (local.window, local.peer_ended, local.peer_forgot) = (Window::INITIAL, false, false);
+                local.refused = None;
                 channel.stats.unknown += count.unknown;
                 total.unknown += count.unknown;
                 total.redelivered += count.redelivered;

@@ -69,6 +69,8 @@ pub(super) struct Local {
     pub(super) finished: bool,
     /// The peer said that it has everything to the end.
     pub(super) peer_ended: bool,
+    /// The peer has forgotten the channel: it was through with both directions.
+    pub(super) peer_forgot: bool,
     /// Why the peer takes nothing more.
     pub(super) refused: Option<String>,
     pub(super) told_floor: Sequence,
@@ -100,6 +102,7 @@ impl Local {
             turn: 0,
             finished: false,
             peer_ended: false,
+            peer_forgot: false,
             refused: None,
             told_floor: 0,
             hold: 0,
@@ -112,13 +115,17 @@ impl Local {
         let unknown = self.outbox.held().0 as u64;
         self.outbox = self.outbox.renewed();
         (self.window, self.synced, self.told_floor) = (Window::INITIAL, false, 0);
-        (self.peer_ended, self.refused, self.watch) = (false, None, StallWatch::default());
+        (self.peer_ended, self.peer_forgot) = (false, false);
+        (self.refused, self.watch) = (None, StallWatch::default());
         unknown
     }
 
-    /// Nothing more will ever be sent, and the peer knows it has it all.
+    /// Nothing more will ever be sent, the peer knows it has it all, and needs to be told nothing more.
     fn is_over(&self) -> bool {
-        self.finished && self.peer_ended && self.outbox.held().0 == 0
+        self.finished
+            && self.peer_ended
+            && self.outbox.held().0 == 0
+            && (self.peer_forgot || !self.outbox.owes_floor(self.told_floor))
     }
 }
 
@@ -301,8 +308,10 @@ impl Channels {
     /// Whether both directions are over and both sides know.
     pub(super) fn is_over(&self, key: ChannelKey) -> bool {
         self.all.get(&key).is_some_and(|channel| {
-            channel.local.as_ref().is_some_and(Local::is_over)
-                && channel.remote.as_ref().is_some_and(|remote| remote.told_ended)
+            let Some(local) = channel.local.as_ref().filter(|local| local.is_over()) else { return false };
+            // A verdict is kept until the sender says that it has it: else it would seem handled (rule R1).
+            let told = channel.remote.as_ref().is_some_and(|remote| remote.told_ended);
+            local.peer_forgot || told && !channel.inbox.ledger.has_verdicts()
         })
     }
 

@@ -21,6 +21,9 @@ const HANDLED_DELAY: Duration = Duration::from_millis(5);
 /// Lanes told in one control message: with the longest label, or the largest report, it stays within its limit.
 const LANES_A_SENDING: usize = 64;
 
+/// With the word that a channel has ended: it is forgotten, both directions of it. No other window is empty.
+const FORGOTTEN: Window = Window { messages: 0, bytes: 0 };
+
 impl Machine {
     // ---- out ----
 
@@ -42,6 +45,11 @@ impl Machine {
                 floor: local.told_floor,
                 end: local.finished.then(|| local.outbox.next()),
             });
+        }
+        for lane in &lanes {
+            if let Some(key) = self.channels.by_local(lane.channel) {
+                self.forget_if_over(key);
+            }
         }
         (!lanes.is_empty()).then(|| Control::Sending(Sending { epoch: self.epoch, lanes }))
     }
@@ -150,6 +158,7 @@ impl Machine {
         self.channels.tell_receiving.insert(key);
         self.ack_at(now);
         self.wakes.insert(Wake::Readable(key));
+        self.forget_if_over(key);
         Ok(())
     }
 
@@ -205,8 +214,8 @@ impl Machine {
             handled_below: below,
             handled: Vec::new(),
             verdicts: Vec::new(),
-            window_messages: 0,
-            window_bytes: 0,
+            window_messages: FORGOTTEN.messages,
+            window_bytes: FORGOTTEN.bytes,
             refused: None,
             ended: true,
         };
@@ -277,6 +286,7 @@ impl Machine {
         }
         channel.stats.rejected += rejected;
         local.peer_ended |= lane.ended;
+        local.peer_forgot |= lane.ended && offered == FORGOTTEN;
         let progress = handled + rejected > 0 || local.outbox.received_below() > before;
         let mut stall_over = false;
         if handled + rejected > 0 {
