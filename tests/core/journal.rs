@@ -30,3 +30,17 @@ fn journal_a_slow_store_makes_no_timer_spin() {
     assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
     assert!(world.steps < 200, "{} steps", world.steps);
 }
+
+#[test]
+fn journal_a_restarted_receiver_grants_anew() {
+    let mut world = connected(stored(1), &["chat"]);
+    world.say(Side::Dialer, "chat", 60_000);
+    world.run(secs(1));
+    world.restart_acceptor_unopened();
+    world.say(Side::Dialer, "chat", 60_000);
+    world.run(secs(40));
+    // The label is not open yet: the second message waits for the first credit beyond what is held.
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0, 1], "{:?}", world.dialer.closed());
+}

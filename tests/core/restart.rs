@@ -50,6 +50,14 @@ impl World {
         }
     }
 
+    /// The accepting process is started again, and its application has opened nothing yet.
+    pub(crate) fn restart_acceptor_unopened(&mut self) {
+        if let Some(peer) = self.acceptor() {
+            peer.channels.clear();
+        }
+        self.restart_acceptor(0, Some(Duration::ZERO));
+    }
+
     /// The dialing process is started again; without a store it begins a new session.
     pub(crate) fn restart_dialer(&mut self, lost: usize, notice: Option<Duration>) {
         self.drop_links(Side::Dialer, notice);

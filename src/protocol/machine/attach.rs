@@ -334,6 +334,8 @@ impl Machine {
             }
             if let Some(local) = channel.local.as_mut() {
                 local.outbox.rewind();
+                // The peer may have been restarted from its store, and grant less than before.
+                local.window = Window::INITIAL;
                 local.synced = !local.outbox.ever_written();
                 sending.push(local.id);
                 if local.synced {
