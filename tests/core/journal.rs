@@ -2,6 +2,7 @@
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs, stored};
+use crate::world::Settings;
 
 #[test]
 fn journal_a_channel_is_announced_and_ended_only_when_that_is_durable() {
@@ -43,4 +44,29 @@ fn journal_a_restarted_receiver_grants_anew() {
     world.open_plainly(Side::Acceptor, "chat");
     world.run(secs(1));
     assert_eq!(world.hear(Side::Acceptor, "chat"), [0, 1], "{:?}", world.dialer.closed());
+}
+
+#[test]
+fn journal_what_a_sender_gave_up_counts_in_no_window() {
+    let settings = Settings { stores: [true, false], ..Settings::default() };
+    let mut world = connected(settings, &["chat", "jobs"]);
+    // The acceptor's messages fill the dialer's hands.
+    for _ in 0..4 {
+        world.say(Side::Acceptor, "chat", 45_000);
+    }
+    world.run(secs(1));
+    // The dialer's store loses what it sent: a new epoch, and the acceptor cannot know what became of its messages.
+    world.say(Side::Dialer, "jobs", 10);
+    world.run(secs(1));
+    world.say(Side::Dialer, "jobs", 10);
+    world.run(secs(1));
+    world.restart_dialer(1, Some(ms(0)));
+    world.run(secs(60));
+    for _ in 0..4 {
+        world.say(Side::Acceptor, "chat", 45_000);
+    }
+    world.run(secs(5));
+    assert!(world.tally.resets > 0);
+    assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1, 2, 3, 4, 5, 6, 7]);
 }

@@ -141,7 +141,9 @@ impl Machine {
             }
             None => self.announce(&lane)?,
         };
-        let Some(channel) = self.channels.get_mut(key) else { return Ok(()) };
+        let (Some(epoch), Some(channel)) = (self.peer.epoch, self.channels.get_mut(key)) else {
+            return Ok(());
+        };
         let Some(remote) = channel.remote.as_mut() else { return Ok(()) };
         if channel.label != lane.label || remote.end.is_some_and(|end| lane.end != Some(end)) {
             return Err("a channel changed its label or its end (rule C1)");
@@ -150,7 +152,7 @@ impl Machine {
             return Err("a channel's floor is beyond its end (rule N1)");
         }
         remote.end = lane.end;
-        channel.inbox.raise_floor(lane.floor);
+        channel.inbox.raise_floor(epoch, lane.floor);
         if let Ok(delivery) = remote.delivery {
             let (channel, label, floor, end) = (lane.channel, lane.label, lane.floor, lane.end);
             self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
