@@ -1,5 +1,8 @@
 //! Stores: nothing leaves too early, and a process that starts again goes on (rules R3, R4, S3).
 
+use bowline::error::Outcome;
+use bowline::protocol::types::Progress;
+
 use crate::link::Side;
 use crate::scene::{connected, ms, secs, stored};
 use crate::world::Settings;
@@ -69,4 +72,26 @@ fn journal_what_a_sender_gave_up_counts_in_no_window() {
     assert!(world.tally.resets > 0);
     assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
     assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn journal_refusing_an_old_message_marks_no_new_one() {
+    let settings = Settings { stores: [true, false], ..Settings::default() };
+    let mut world = connected(settings, &["chat", "jobs"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(1));
+    // The message of the former acceptor is refused; then the dialer starts again, from its store.
+    world.refuse(Side::Dialer, "chat");
+    world.run(secs(1));
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(1));
+    let id = world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(5));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    world.run(secs(1));
+    assert_eq!(world.progress(Side::Acceptor, id), Progress::Resolved(Outcome::Handled));
 }

@@ -253,15 +253,7 @@ impl Machine {
         let current = self.peer.epoch;
         let Some(channel) = self.channels.get_mut(key) else { return };
         let id = message.id;
-        let mark = if Some(id.epoch) == current {
-            self.journal.record(|| Record::Handled {
-                channel: id.channel,
-                sequence: id.sequence,
-                verdict: verdict.clone(),
-            })
-        } else {
-            self.journal.mark()
-        };
+        let mark = self.journal.handled(id, current, verdict.as_deref());
         channel.inbox.resolve(message, current, verdict, mark);
         if let Some(config) = &channel.config {
             channel.inbox.grant(window_of(config));

@@ -281,11 +281,11 @@ impl Machine {
             handled.map(|(start, end)| local.outbox.resolve(start, end, &Outcome::Handled)).sum();
         local.outbox.on_acknowledged(lane.handled_below);
         channel.stats.handled += handled;
-        if let Some(reason) = lane.refused {
+        if let Some(reason) = &lane.refused {
             let outcome = Outcome::Rejected { reason: reason.clone() };
             rejected += local.outbox.resolve_unwritten(&outcome);
-            local.refused = Some(reason);
         }
+        local.refused = lane.refused;
         channel.stats.rejected += rejected;
         local.peer_ended |= lane.ended;
         local.peer_forgot |= lane.ended && offered == FORGOTTEN;

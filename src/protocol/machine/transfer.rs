@@ -239,11 +239,7 @@ impl Machine {
         for message in channel.inbox.drain_untaken(now) {
             let id = message.id;
             let verdict = Some(reason.clone());
-            let mark = self.journal.record(|| Record::Handled {
-                channel: id.channel,
-                sequence: id.sequence,
-                verdict: verdict.clone(),
-            });
+            let mark = self.journal.handled(id, current, verdict.as_deref());
             channel.inbox.resolve(&message, current, verdict, mark);
         }
         self.ack_handled(key, now);
