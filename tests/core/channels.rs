@@ -79,3 +79,35 @@ fn channels_a_verdict_is_kept_though_the_word_that_it_is_known_is_lost() {
     world.run(secs(5));
     assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
 }
+
+#[test]
+fn channels_the_end_is_told_though_the_last_message_is_of_a_former_epoch() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.finish(Side::Acceptor, "chat");
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    world.run(secs(1));
+    assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
+}
+
+#[test]
+fn channels_room_left_by_former_epochs_is_granted_again() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say(Side::Acceptor, "chat", 90_000);
+    world.say(Side::Acceptor, "chat", 90_000);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.say(Side::Acceptor, "chat", 90_000);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1]);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+}

@@ -88,6 +88,14 @@ pub(super) struct Remote {
     pub(super) end: Option<Sequence>,
     /// The peer was told that this side has everything to the end.
     pub(super) told_ended: bool,
+    /// The window that the peer was told.
+    pub(super) told_window: Window,
+}
+
+impl Remote {
+    pub(super) fn new(id: ChannelId, delivery: Result<Delivery, i32>, end: Option<Sequence>) -> Self {
+        Self { id, delivery, end, told_ended: false, told_window: Window::INITIAL }
+    }
 }
 
 impl Local {
@@ -152,6 +160,15 @@ impl Channel {
             (Some(expected), Ok(found)) if found != expected => Some((expected, found.to_string())),
             (_, Ok(_)) => None,
         }
+    }
+
+    /// Whether the peer is to be told something of what this side has, or may have.
+    pub(super) fn has_news(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| {
+            self.inbox.ledger.has_news()
+                || self.inbox.granted != remote.told_window
+                || (self.is_inbox_through() && !remote.told_ended)
+        })
     }
 
     /// Everything that the peer will ever send has been dealt with.

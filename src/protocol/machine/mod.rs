@@ -187,8 +187,7 @@ impl Machine {
         if let Some(peer_epoch) = snapshot.peer_epoch {
             for (id, lane) in snapshot.receiving {
                 let key = machine.channels.meet(&lane.label);
-                let remote =
-                    channels::Remote { id, delivery: Ok(lane.delivery), end: lane.end, told_ended: false };
+                let remote = channels::Remote::new(id, Ok(lane.delivery), lane.end);
                 machine.channels.insert_remote(key, remote);
                 let inbox = Inbox::restore(machine.session, peer_epoch, id, lane);
                 if let Some(channel) = machine.channels.get_mut(key) {

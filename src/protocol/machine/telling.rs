@@ -71,6 +71,7 @@ impl Machine {
         let more = channel.inbox.ledger.has_news();
         let ended = through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
         remote.told_ended |= ended;
+        remote.told_window = channel.inbox.granted;
         let verdict = |(sequence, reason)| Verdict { sequence, reason };
         let lane = ReceivingLane {
             channel: remote.id,
@@ -97,10 +98,7 @@ impl Machine {
 
     /// A message left the inbox: when to tell.
     pub(super) fn ack_handled(&mut self, key: ChannelKey, now: Instant) {
-        let Some(channel) = self.channels.get(key) else { return };
-        if channel.remote.is_none() || !channel.inbox.ledger.has_news() {
-            return;
-        }
+        let Some(channel) = self.channels.get(key).filter(|channel| channel.has_news()) else { return };
         let more = channel.inbox.has_next();
         self.channels.tell_receiving.insert(key);
         if more { self.ack_by(now + HANDLED_DELAY) } else { self.ack_at(now) }
@@ -178,7 +176,7 @@ impl Machine {
             self.peer_is_through(key);
             key = self.channels.meet(&lane.label);
         }
-        let remote = Remote { id: lane.channel, delivery: lane.delivery, end: None, told_ended: false };
+        let remote = Remote::new(lane.channel, lane.delivery, None);
         self.channels.insert_remote(key, remote);
         let Some(channel) = self.channels.get_mut(key) else { return Ok(key) };
         if let Some((expected, found)) = channel.mismatch() {
