@@ -111,3 +111,33 @@ fn channels_room_left_by_former_epochs_is_granted_again() {
     world.run(secs(1));
     assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
 }
+
+#[test]
+fn channels_a_label_that_nobody_opened_is_given_once_and_again_after_a_restart() {
+    let settings = Settings { stores: [true, true], ..Settings::default() };
+    let mut world = connected(settings, &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    assert_eq!(world.incoming(), ["chat"]);
+    assert_eq!(world.incoming(), [""; 0]);
+    world.open_plainly(Side::Acceptor, "chat");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+}
+
+#[test]
+fn channels_a_label_announced_under_two_epochs_is_given_once() {
+    let mut world = connected(Settings::default(), &[]);
+    world.open_plainly(Side::Acceptor, "chat");
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(1));
+    let label = |world: &mut World| world.dialer.machine.next_incoming().map(|(label, _)| label);
+    assert_eq!(label(&mut world).as_deref(), Some("chat"));
+    assert_eq!(label(&mut world), None);
+}

@@ -110,6 +110,12 @@ impl World {
         self.with(self.on(side), |peer, _, _| is_there(peer)).unwrap_or_default()
     }
 
+    /// Labels that the acceptor's application learns of.
+    pub(crate) fn incoming(&mut self) -> Vec<String> {
+        let next = |peer: &mut crate::peer::Peer| peer.machine.next_incoming().map(|(label, _)| label);
+        std::iter::from_fn(|| self.with(self.on(Side::Acceptor), |peer, _, _| next(peer)).flatten()).collect()
+    }
+
     /// The connection is lost, and both sides notice.
     pub(crate) fn cut_now(&mut self) {
         self.cut_all([Some(ms(0)), Some(ms(0))]);

@@ -312,6 +312,13 @@ impl Channels {
         gone.into_iter().for_each(|key| self.remove(key));
     }
 
+    /// The peer has opened a label that this side has not.
+    pub(super) fn note_incoming(&mut self, key: ChannelKey) {
+        if !self.incoming.contains(&key) {
+            self.incoming.push_back(key);
+        }
+    }
+
     /// Puts the channel in the queue of those with something to write.
     pub(super) fn enqueue(&mut self, key: ChannelKey) {
         if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut())

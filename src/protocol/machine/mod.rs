@@ -189,6 +189,7 @@ impl Machine {
                 let key = machine.channels.meet(&lane.label);
                 let remote = channels::Remote::new(id, Ok(lane.delivery), lane.end);
                 machine.channels.insert_remote(key, remote);
+                machine.channels.note_incoming(key);
                 let inbox = Inbox::restore(machine.session, peer_epoch, id, lane);
                 if let Some(channel) = machine.channels.get_mut(key) {
                     channel.inbox = inbox;

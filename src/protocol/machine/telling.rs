@@ -185,7 +185,7 @@ impl Machine {
         match &channel.config {
             Some(config) => channel.inbox.grant(window_of(config)),
             None => {
-                self.channels.incoming.push_back(key);
+                self.channels.note_incoming(key);
                 self.wakes.insert(Wake::Incoming);
             }
         }
