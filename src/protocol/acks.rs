@@ -117,6 +117,11 @@ impl Ledger {
         self.new_verdicts = self.verdicts.keys().copied().collect();
     }
 
+    /// Whether there is a message resolved otherwise than handled of which the sender has not confirmed that it knows.
+    pub fn has_verdicts(&self) -> bool {
+        !self.verdicts.is_empty()
+    }
+
     /// Whether something was not told yet on this link.
     pub fn has_news(&self) -> bool {
         !self.received.news.is_empty() || !self.handled.news.is_empty() || !self.new_verdicts.is_empty()

@@ -69,6 +69,11 @@ impl Handover {
         !self.returned.is_empty()
     }
 
+    /// Every message here, in the application's hands or given back.
+    pub fn iter(&self) -> impl Iterator<Item = &Delivered> {
+        self.taken.values().chain(self.returned.values())
+    }
+
     /// Messages in the application's hands.
     pub fn taken_len(&self) -> usize {
         self.taken.len()

@@ -75,6 +75,11 @@ impl<T> Reorder<T> {
         self.ready.pop_front()
     }
 
+    /// Every item, early ones too.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.ready.iter().map(|(_, item)| item).chain(self.early.values().flatten())
+    }
+
     /// Whether `pop` has something.
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()

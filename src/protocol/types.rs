@@ -253,7 +253,7 @@ pub struct Delivered {
     pub attempt: u32,
 }
 
-/// How far a sender may go beyond its floor on one channel. Windows only grow within an epoch.
+/// How far a sender may go beyond its floor on one channel. Windows only grow on one link, and begin anew on the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Messages from the floor on.

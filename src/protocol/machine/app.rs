@@ -96,11 +96,12 @@ impl Machine {
 
     fn open_local(&mut self, key: ChannelKey, label: &str, delivery: Delivery, outbox: Outbox) {
         let Some(id) = self.channels.open_local(key, delivery, outbox) else { return };
-        self.journal.record(|| Record::Opened { channel: id, label: label.to_owned(), delivery });
+        let mark = self.journal.record(|| Record::Opened { channel: id, label: label.to_owned(), delivery });
         self.channels.tell_sending.insert(id);
         let attached = self.attached.is_some();
         if let Some(local) = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut()) {
             local.synced = attached;
+            local.hold = mark.batch;
         }
     }
 
@@ -122,8 +123,8 @@ impl Machine {
         };
         if !std::mem::replace(&mut local.finished, true) {
             let channel = local.id;
+            local.hold = self.journal.record(|| Record::Finished { channel }).batch;
             self.channels.tell_sending.insert(channel);
-            self.journal.record(|| Record::Finished { channel });
             self.wakes.insert(Wake::Writable(key));
         }
     }
@@ -252,15 +253,7 @@ impl Machine {
         let current = self.peer.epoch;
         let Some(channel) = self.channels.get_mut(key) else { return };
         let id = message.id;
-        let mark = if Some(id.epoch) == current {
-            self.journal.record(|| Record::Handled {
-                channel: id.channel,
-                sequence: id.sequence,
-                verdict: verdict.clone(),
-            })
-        } else {
-            self.journal.mark()
-        };
+        let mark = self.journal.handled(id, current, verdict.as_deref());
         channel.inbox.resolve(message, current, verdict, mark);
         if let Some(config) = &channel.config {
             channel.inbox.grant(window_of(config));
@@ -281,25 +274,6 @@ impl Machine {
             return Some(InboxEnd::Refused(reason.clone()));
         }
         self.closed.clone().map(InboxEnd::Closed)
-    }
-
-    /// What the application has not taken of a refused channel is rejected.
-    pub(super) fn reject_untaken(&mut self, key: ChannelKey, now: Instant) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        let mut reason = channel.inbox.refused.clone().unwrap_or_default();
-        reason.truncate(floor_char_boundary(&reason, MAX_REASON));
-        let current = self.peer.epoch;
-        for message in channel.inbox.drain_untaken(now) {
-            let id = message.id;
-            let verdict = Some(reason.clone());
-            let mark = self.journal.record(|| Record::Handled {
-                channel: id.channel,
-                sequence: id.sequence,
-                verdict: verdict.clone(),
-            });
-            channel.inbox.resolve(&message, current, verdict, mark);
-        }
-        self.ack_handled(key, now);
     }
 
     // ---- questions ----

@@ -305,7 +305,8 @@ impl Machine {
             if let Some(local) = channel.local.as_mut() {
                 let start = local.outbox.floor();
                 let count = local.outbox.on_reset(redeliver);
-                (local.window, local.peer_ended, local.refused) = (Window::INITIAL, false, None);
+                (local.window, local.peer_ended, local.peer_forgot) = (Window::INITIAL, false, false);
+                local.refused = None;
                 channel.stats.unknown += count.unknown;
                 total.unknown += count.unknown;
                 total.redelivered += count.redelivered;
@@ -333,6 +334,8 @@ impl Machine {
             }
             if let Some(local) = channel.local.as_mut() {
                 local.outbox.rewind();
+                // The peer may have been restarted from its store, and grant less than before.
+                local.window = Window::INITIAL;
                 local.synced = !local.outbox.ever_written();
                 sending.push(local.id);
                 if local.synced {
@@ -386,7 +389,8 @@ impl Machine {
             CloseCode::Superseded if reason.parse().is_ok_and(|winner: u64| winner <= self.counter) => {
                 self.link_lost(was_joining, now);
             }
-            CloseCode::Busy | CloseCode::Reattach | CloseCode::Other(_) if self.confirmed => {
+            CloseCode::Reattach => self.link_lost(was_joining, now),
+            CloseCode::Busy | CloseCode::Other(_) if self.confirmed || self.role == Role::Acceptor => {
                 self.link_lost(was_joining, now);
             }
             _ => {

@@ -69,9 +69,13 @@ pub(super) struct Local {
     pub(super) finished: bool,
     /// The peer said that it has everything to the end.
     pub(super) peer_ended: bool,
+    /// The peer has forgotten the channel: it was through with both directions.
+    pub(super) peer_forgot: bool,
     /// Why the peer takes nothing more.
     pub(super) refused: Option<String>,
     pub(super) told_floor: Sequence,
+    /// What is to be told of it waits for this journal batch (rule R4).
+    pub(super) hold: u64,
     /// Watches messages that the peer's session holds and its application does not handle.
     pub(super) watch: StallWatch,
 }
@@ -84,6 +88,14 @@ pub(super) struct Remote {
     pub(super) end: Option<Sequence>,
     /// The peer was told that this side has everything to the end.
     pub(super) told_ended: bool,
+    /// The window that the peer was told.
+    pub(super) told_window: Window,
+}
+
+impl Remote {
+    pub(super) fn new(id: ChannelId, delivery: Result<Delivery, i32>, end: Option<Sequence>) -> Self {
+        Self { id, delivery, end, told_ended: false, told_window: Window::INITIAL }
+    }
 }
 
 impl Local {
@@ -98,8 +110,10 @@ impl Local {
             turn: 0,
             finished: false,
             peer_ended: false,
+            peer_forgot: false,
             refused: None,
             told_floor: 0,
+            hold: 0,
             watch: StallWatch::default(),
         }
     }
@@ -109,13 +123,17 @@ impl Local {
         let unknown = self.outbox.held().0 as u64;
         self.outbox = self.outbox.renewed();
         (self.window, self.synced, self.told_floor) = (Window::INITIAL, false, 0);
-        (self.peer_ended, self.refused, self.watch) = (false, None, StallWatch::default());
+        (self.peer_ended, self.peer_forgot) = (false, false);
+        (self.refused, self.watch) = (None, StallWatch::default());
         unknown
     }
 
-    /// Nothing more will ever be sent, and the peer knows it has it all.
+    /// Nothing more will ever be sent, the peer knows it has it all, and needs to be told nothing more.
     fn is_over(&self) -> bool {
-        self.finished && self.peer_ended && self.outbox.held().0 == 0
+        self.finished
+            && self.peer_ended
+            && self.outbox.held().0 == 0
+            && (self.peer_forgot || !self.outbox.owes_floor(self.told_floor))
     }
 }
 
@@ -142,6 +160,15 @@ impl Channel {
             (Some(expected), Ok(found)) if found != expected => Some((expected, found.to_string())),
             (_, Ok(_)) => None,
         }
+    }
+
+    /// Whether the peer is to be told something of what this side has, or may have.
+    pub(super) fn has_news(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| {
+            self.inbox.ledger.has_news()
+                || self.inbox.granted != remote.told_window
+                || (self.is_inbox_through() && !remote.told_ended)
+        })
     }
 
     /// Everything that the peer will ever send has been dealt with.
@@ -194,9 +221,17 @@ impl Channels {
         self.by_local.len()
     }
 
-    /// Channels that the peer sends on.
+    /// Channels that the peer sends on, as far as it is not through with them.
     pub(super) fn remote_len(&self) -> usize {
-        self.by_remote.len()
+        self.by_remote.values().filter(|&&key| !self.may_be_gone(key)).count()
+    }
+
+    /// Whether the peer may have forgotten the channel: it can have heard that both directions are over, though this
+    /// side has not.
+    pub(super) fn may_be_gone(&self, key: ChannelKey) -> bool {
+        self.all.get(&key).is_some_and(|channel| {
+            channel.is_inbox_through() && channel.local.as_ref().is_some_and(|local| local.finished)
+        })
     }
 
     /// Gives the channel a local half with a new id.
@@ -225,6 +260,14 @@ impl Channels {
     pub(super) fn reserve(&mut self, next_local: u32, next_remote: u32) {
         self.next_local = self.next_local.max(next_local);
         self.next_remote = self.next_remote.max(next_remote);
+    }
+
+    /// The local ids of which something is to be told, and may be: all before it is durable.
+    pub(super) fn tellable(&self, durable: u64) -> impl Iterator<Item = ChannelId> {
+        self.tell_sending.iter().copied().filter(move |&id| {
+            let channel = self.by_local(id).and_then(|key| self.get(key));
+            channel.and_then(|channel| channel.local.as_ref()).is_none_or(|local| local.hold <= durable)
+        })
     }
 
     pub(super) fn by_local(&self, id: ChannelId) -> Option<ChannelKey> {
@@ -269,6 +312,13 @@ impl Channels {
         gone.into_iter().for_each(|key| self.remove(key));
     }
 
+    /// The peer has opened a label that this side has not.
+    pub(super) fn note_incoming(&mut self, key: ChannelKey) {
+        if !self.incoming.contains(&key) {
+            self.incoming.push_back(key);
+        }
+    }
+
     /// Puts the channel in the queue of those with something to write.
     pub(super) fn enqueue(&mut self, key: ChannelKey) {
         if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut())
@@ -282,8 +332,10 @@ impl Channels {
     /// Whether both directions are over and both sides know.
     pub(super) fn is_over(&self, key: ChannelKey) -> bool {
         self.all.get(&key).is_some_and(|channel| {
-            channel.local.as_ref().is_some_and(Local::is_over)
-                && channel.remote.as_ref().is_some_and(|remote| remote.told_ended)
+            let Some(local) = channel.local.as_ref().filter(|local| local.is_over()) else { return false };
+            // A verdict is kept until the sender says that it has it: else it would seem handled (rule R1).
+            let told = channel.remote.as_ref().is_some_and(|remote| remote.told_ended);
+            local.peer_forgot || told && !channel.inbox.ledger.has_verdicts()
         })
     }
 

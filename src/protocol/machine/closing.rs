@@ -98,8 +98,7 @@ impl Machine {
 
     /// Whether the attached link is open to anything else than its Welcome.
     fn may_speak(&self) -> bool {
-        let durable = self.journal.durable();
-        self.attached.as_ref().is_some_and(|attached| attached.welcome.is_none() && attached.hold <= durable)
+        self.may_write() && self.attached.as_ref().is_some_and(|attached| attached.welcome.is_none())
     }
 
     fn tell_end(&mut self, now: Instant) {

@@ -95,6 +95,12 @@ impl Inbox {
         inbox.dedup = Dedup::restore(lane.received.clone());
         // Whatever is handled in one piece needs no second look; the rest is at most a window.
         let settled = lane.handled.below().max(lane.floor);
+        for (&sequence, (redelivered, payload)) in lane.untaken.range(..settled) {
+            inbox.leftover_held.add(payload.len());
+            let id = MessageId { session, epoch, channel, sequence };
+            let (redelivered, payload) = (*redelivered, payload.clone());
+            inbox.leftover.push_back(Delivered { id, payload, redelivered, attempt: 1 });
+        }
         inbox.reorder.raise_floor(settled);
         let pieces = [(0, lane.received.below())].into_iter().chain(lane.received.above().iter().copied());
         for sequence in pieces.flat_map(|(start, end)| start.max(settled)..end) {
@@ -143,9 +149,19 @@ impl Inbox {
         self.dedup.seen().contains(sequence)
     }
 
-    /// What the sender has resolved will not come any more.
-    pub(super) fn raise_floor(&mut self, floor: Sequence) {
+    /// What the sender has resolved will not come any more. What of it has come and is still here counts in no window any
+    /// more: the sender has given up knowing what becomes of it.
+    pub(super) fn raise_floor(&mut self, epoch: Epoch, floor: Sequence) {
         if floor > self.floor {
+            if floor > self.ledger.handled_below() {
+                let passed = self.floor..floor;
+                let given_up = |id: MessageId| id.epoch == epoch && passed.contains(&id.sequence);
+                let here = self.reorder.iter().chain(self.handover.iter());
+                for message in here.filter(|message| given_up(message.id)) {
+                    self.held.remove(message.payload.len());
+                    self.leftover_held.add(message.payload.len());
+                }
+            }
             self.floor = floor;
             self.dedup.raise_floor(floor);
             self.reorder.raise_floor(floor);
@@ -232,7 +248,7 @@ impl Inbox {
         verdict: Option<String>,
         mark: Mark,
     ) {
-        if Some(message.id.epoch) == current {
+        if Some(message.id.epoch) == current && message.id.sequence >= self.floor {
             self.held.remove(message.payload.len());
             self.ledger.note_handled(message.id.sequence, verdict, mark.batch, mark.durable);
         } else {

@@ -1,7 +1,7 @@
 //! Records on their way to the store, in batches of one at a time (rule R4). While one batch is being made durable, the
 //! next gathers: the slower the store, the larger the batches.
 
-use crate::id::SessionId;
+use crate::id::{Epoch, MessageId, SessionId};
 use crate::protocol::journal::{Batch, Record};
 
 /// The journal as the machine sees it. Without a store it takes nothing, and everything counts as durable.
@@ -37,6 +37,16 @@ impl Journal {
         }
         self.pending.push(record());
         Mark { batch: self.next, durable: self.durable }
+    }
+
+    /// Remembers that a received message is over, if it is of the sender's `current` epoch: the numbers of another one
+    /// mean other messages.
+    pub(super) fn handled(&mut self, id: MessageId, current: Option<Epoch>, verdict: Option<&str>) -> Mark {
+        if Some(id.epoch) != current {
+            return self.mark();
+        }
+        let (channel, sequence, verdict) = (id.channel, id.sequence, verdict.map(str::to_owned));
+        self.record(|| Record::Handled { channel, sequence, verdict })
     }
 
     /// The mark of a change that needs no record of its own.

@@ -58,7 +58,7 @@ impl Machine {
             self.lease.as_ref().and_then(|lease| lease.deadline()),
             heart.and_then(|heart| heart.deadline()),
             heart.and_then(|heart| heart.sample_deadline()),
-            self.ack_due.filter(|_| attached.is_some() && !self.channels.tell_receiving.is_empty()),
+            self.ack_due.filter(|_| self.may_write() && !self.channels.tell_receiving.is_empty()),
             self.expiry(),
         ]
         .into_iter()

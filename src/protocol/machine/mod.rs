@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `attach` | links: Hello, Welcome, fencing, resume and reset |
 //! | `channels`, `inbox` | channels and their receiving halves |
-//! | `transfer` | data, and what both sides tell of their channels |
+//! | `transfer` | frames in and out, data |
+//! | `telling` | what both sides tell of their channels |
 //! | `app` | what the application asks for |
 //! | `life` | time: dialing again, heartbeat, liveness, expiry |
 //! | `closing` | the end of a session |
@@ -33,6 +34,7 @@ mod closing;
 mod inbox;
 mod journaling;
 mod life;
+mod telling;
 mod transfer;
 
 pub use app::{Accepted, InboxEnd};
@@ -188,9 +190,9 @@ impl Machine {
         if let Some(peer_epoch) = snapshot.peer_epoch {
             for (id, lane) in snapshot.receiving {
                 let key = machine.channels.meet(&lane.label);
-                let remote =
-                    channels::Remote { id, delivery: Ok(lane.delivery), end: lane.end, told_ended: false };
+                let remote = channels::Remote::new(id, Ok(lane.delivery), lane.end);
                 machine.channels.insert_remote(key, remote);
+                machine.channels.note_incoming(key);
                 let inbox = Inbox::restore(machine.session, peer_epoch, id, lane);
                 if let Some(channel) = machine.channels.get_mut(key) {
                     channel.inbox = inbox;

@@ -1,0 +1,311 @@
+//! What both sides tell of their channels: the sender's floor and end, the receiver's acknowledgements and window (rules
+//! N1, R1, R3, G5).
+//!
+//! Both tellings are state, not events: they may be repeated and split, sets are unions and windows only grow. So a lost link
+//! leaves nothing to repair but to tell again.
+
+use std::time::{Duration, Instant};
+
+use super::Machine;
+use super::channels::Remote;
+use super::transfer::window_of;
+use crate::error::Outcome;
+use crate::id::ChannelId;
+use crate::protocol::journal::Record;
+use crate::protocol::types::{ChannelKey, LinkId, Wake, Window};
+use crate::wire::{Control, Receiving, ReceivingLane, Sending, SendingLane, Verdict};
+
+/// How long the news that a message was handled may wait for more of its kind while the application still has
+/// messages to take.
+const HANDLED_DELAY: Duration = Duration::from_millis(5);
+/// Lanes told in one control message: with the longest label, or the largest report, it stays within its limit.
+const LANES_A_SENDING: usize = 64;
+
+/// With the word that a channel has ended: it is forgotten, both directions of it. No other window is empty.
+const FORGOTTEN: Window = Window { messages: 0, bytes: 0 };
+
+impl Machine {
+    // ---- out ----
+
+    pub(super) fn next_sending(&mut self) -> Option<Control> {
+        let mut lanes = Vec::new();
+        let tellable: Vec<ChannelId> =
+            self.channels.tellable(self.journal.durable()).take(LANES_A_SENDING).collect();
+        for id in tellable {
+            self.channels.tell_sending.remove(&id);
+            let Some(channel) = self.channels.by_local(id).and_then(|key| self.channels.get_mut(key)) else {
+                continue;
+            };
+            let Some(local) = channel.local.as_mut() else { continue };
+            local.told_floor = local.outbox.floor();
+            lanes.push(SendingLane {
+                channel: id,
+                label: channel.label.clone(),
+                delivery: Ok(local.delivery),
+                floor: local.told_floor,
+                end: local.finished.then(|| local.outbox.next()),
+            });
+        }
+        for lane in &lanes {
+            if let Some(key) = self.channels.by_local(lane.channel) {
+                self.forget_if_over(key);
+            }
+        }
+        (!lanes.is_empty()).then(|| Control::Sending(Sending { epoch: self.epoch, lanes }))
+    }
+
+    pub(super) fn next_receiving(&mut self, now: Instant) -> Option<Control> {
+        let epoch = self.peer.epoch?;
+        if self.ack_due.is_some_and(|due| now < due) {
+            return None;
+        }
+        // One lane a frame: a full report is large, and there is rarely more than one.
+        let Some(key) = self.channels.tell_receiving.pop_first() else {
+            self.ack_due = None;
+            return None;
+        };
+        let channel = self.channels.get_mut(key)?;
+        let through = channel.is_inbox_through();
+        let remote = channel.remote.as_mut()?;
+        let report = channel.inbox.report();
+        let more = channel.inbox.ledger.has_news();
+        let ended = through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
+        remote.told_ended |= ended;
+        remote.told_window = channel.inbox.granted;
+        let verdict = |(sequence, reason)| Verdict { sequence, reason };
+        let lane = ReceivingLane {
+            channel: remote.id,
+            received_below: report.received_below,
+            received: report.received,
+            handled_below: report.handled_below,
+            handled: report.handled,
+            verdicts: report.verdicts.into_iter().map(verdict).collect(),
+            window_messages: channel.inbox.granted.messages,
+            window_bytes: channel.inbox.granted.bytes,
+            refused: channel.inbox.refused.clone(),
+            ended,
+        };
+        if more {
+            self.channels.tell_receiving.insert(key);
+        } else if self.channels.tell_receiving.is_empty() {
+            self.ack_due = None;
+        }
+        self.forget_if_over(key);
+        Some(Control::Receiving(Receiving { epoch, lanes: vec![lane] }))
+    }
+
+    // ---- acknowledgements ----
+
+    /// A message left the inbox: when to tell.
+    pub(super) fn ack_handled(&mut self, key: ChannelKey, now: Instant) {
+        let Some(channel) = self.channels.get(key).filter(|channel| channel.has_news()) else { return };
+        let more = channel.inbox.has_next();
+        self.channels.tell_receiving.insert(key);
+        if more { self.ack_by(now + HANDLED_DELAY) } else { self.ack_at(now) }
+    }
+
+    /// Pending acknowledgements leave now.
+    pub(super) fn ack_at(&mut self, now: Instant) {
+        self.ack_due = Some(self.ack_due.map_or(now, |due| due.min(now)));
+    }
+
+    pub(super) fn ack_by(&mut self, latest: Instant) {
+        match self.ack_due {
+            Some(due) if due <= latest => {}
+            _ => self.ack_due = Some(latest),
+        }
+    }
+
+    // ---- in ----
+
+    pub(super) fn handle_sending(&mut self, link: LinkId, sending: Sending, now: Instant) {
+        if self.peer.epoch != Some(sending.epoch) {
+            return;
+        }
+        for lane in sending.lanes {
+            if let Err(what) = self.handle_sending_lane(lane, now) {
+                return self.violation(link, what, now);
+            }
+        }
+        self.wakes.insert(Wake::State);
+    }
+
+    fn handle_sending_lane(&mut self, lane: SendingLane, now: Instant) -> Result<(), &'static str> {
+        let key = match self.channels.by_remote(lane.channel) {
+            Some(key) => key,
+            None if self.channels.was_remote(lane.channel) => {
+                self.tell_gone(&lane);
+                return Ok(());
+            }
+            None => self.announce(&lane)?,
+        };
+        let (Some(epoch), Some(channel)) = (self.peer.epoch, self.channels.get_mut(key)) else {
+            return Ok(());
+        };
+        let Some(remote) = channel.remote.as_mut() else { return Ok(()) };
+        if channel.label != lane.label || remote.end.is_some_and(|end| lane.end != Some(end)) {
+            return Err("a channel changed its label or its end (rule C1)");
+        }
+        if lane.end.is_some_and(|end| end < lane.floor) {
+            return Err("a channel's floor is beyond its end (rule N1)");
+        }
+        remote.end = lane.end;
+        channel.inbox.raise_floor(epoch, lane.floor);
+        if let Ok(delivery) = remote.delivery {
+            let (channel, label, floor, end) = (lane.channel, lane.label, lane.floor, lane.end);
+            self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
+        }
+        self.channels.tell_receiving.insert(key);
+        self.ack_at(now);
+        self.wakes.insert(Wake::Readable(key));
+        self.forget_if_over(key);
+        Ok(())
+    }
+
+    /// The peer opens a channel.
+    fn announce(&mut self, lane: &SendingLane) -> Result<ChannelKey, &'static str> {
+        if self.channels.remote_len() >= self.limits.max_channels as usize {
+            return Err("more channels than this side allows (rule C1)");
+        }
+        let mut key = self.channels.meet(&lane.label);
+        if self.channels.get(key).is_some_and(|channel| channel.remote.is_some()) {
+            if !self.channels.may_be_gone(key) {
+                return Err("a label that is announced already (rule C1)");
+            }
+            // The peer opens the label anew: it is through with the old channel, and only the news was lost.
+            self.peer_is_through(key);
+            key = self.channels.meet(&lane.label);
+        }
+        let remote = Remote::new(lane.channel, lane.delivery, None);
+        self.channels.insert_remote(key, remote);
+        let Some(channel) = self.channels.get_mut(key) else { return Ok(key) };
+        if let Some((expected, found)) = channel.mismatch() {
+            channel.inbox.refused = Some(format!("{found} where {expected} is expected"));
+        }
+        match &channel.config {
+            Some(config) => channel.inbox.grant(window_of(config)),
+            None => {
+                self.channels.note_incoming(key);
+                self.wakes.insert(Wake::Incoming);
+            }
+        }
+        Ok(key)
+    }
+
+    /// The peer has forgotten a channel, which it does only after it has resolved and told all: what this side has not
+    /// heard of is handled.
+    fn peer_is_through(&mut self, key: ChannelKey) {
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        if let Some(local) = channel.local.as_mut() {
+            let (start, end) = (local.outbox.floor(), local.outbox.next());
+            channel.stats.handled += local.outbox.resolve(start, end, &Outcome::Handled);
+        }
+        self.forget(key);
+    }
+
+    /// A channel that both sides were done with: the peer missed the news.
+    fn tell_gone(&mut self, lane: &SendingLane) {
+        let (Some(epoch), Some(attached)) = (self.peer.epoch, &self.attached) else { return };
+        let below = lane.end.unwrap_or(lane.floor).max(lane.floor);
+        let gone = ReceivingLane {
+            channel: lane.channel,
+            received_below: below,
+            received: Vec::new(),
+            handled_below: below,
+            handled: Vec::new(),
+            verdicts: Vec::new(),
+            window_messages: FORGOTTEN.messages,
+            window_bytes: FORGOTTEN.bytes,
+            refused: None,
+            ended: true,
+        };
+        let link = attached.link;
+        self.transmit(link, Control::Receiving(Receiving { epoch, lanes: vec![gone] }));
+    }
+
+    pub(super) fn handle_receiving(&mut self, link: LinkId, receiving: Receiving, now: Instant) {
+        if receiving.epoch != self.epoch {
+            return;
+        }
+        for lane in receiving.lanes {
+            let Some(key) = self.channels.by_local(lane.channel) else {
+                if self.channels.was_local(lane.channel) {
+                    continue;
+                }
+                return self.violation(link, "news of a channel that was never opened (rule C1)", now);
+            };
+            if self.is_beyond(key, &lane) {
+                // A journal that lost its tail gave numbers that it has forgotten: they must not be given again.
+                if self.journal.is_enabled() {
+                    return self.lose_state(link, now);
+                }
+                return self.violation(link, "an acknowledgement of a message never sent (rule G5)", now);
+            }
+            self.handle_receiving_lane(key, lane, now);
+        }
+        self.report_resumed();
+        self.check_drained(now);
+    }
+
+    /// Whether the peer claims to have more than this side has sent.
+    fn is_beyond(&self, key: ChannelKey, lane: &ReceivingLane) -> bool {
+        let Some(local) = self.channels.get(key).and_then(|channel| channel.local.as_ref()) else {
+            return false;
+        };
+        let last = |ranges: &[(u64, u64)]| ranges.last().map_or(0, |&(_, end)| end);
+        let verdicts = lane.verdicts.iter().map(|verdict| verdict.sequence.saturating_add(1));
+        let highest = [lane.received_below, lane.handled_below, last(&lane.received), last(&lane.handled)];
+        highest.into_iter().chain(verdicts).any(|end| end > local.outbox.next())
+    }
+
+    fn handle_receiving_lane(&mut self, key: ChannelKey, lane: ReceivingLane, now: Instant) {
+        let durable = self.peer.durable;
+        let Some(channel) = self.channels.get_mut(key) else { return };
+        let Some(local) = channel.local.as_mut() else { return };
+        let floor = local.outbox.floor();
+        let offered = Window { messages: lane.window_messages, bytes: lane.window_bytes };
+        local.window = local.window.max(offered);
+        let mut rejected = 0;
+        for verdict in lane.verdicts {
+            let outcome = Outcome::Rejected { reason: verdict.reason };
+            let sequence = verdict.sequence;
+            rejected += local.outbox.resolve(sequence, sequence.saturating_add(1), &outcome);
+        }
+        let received = [(0, lane.received_below)].into_iter().chain(lane.received);
+        let before = local.outbox.received_below();
+        received.for_each(|(start, end)| local.outbox.on_received(start, end, durable));
+        let handled = [(0, lane.handled_below)].into_iter().chain(lane.handled);
+        let handled: u64 =
+            handled.map(|(start, end)| local.outbox.resolve(start, end, &Outcome::Handled)).sum();
+        local.outbox.on_acknowledged(lane.handled_below);
+        channel.stats.handled += handled;
+        if let Some(reason) = &lane.refused {
+            let outcome = Outcome::Rejected { reason: reason.clone() };
+            rejected += local.outbox.resolve_unwritten(&outcome);
+        }
+        local.refused = lane.refused;
+        channel.stats.rejected += rejected;
+        local.peer_ended |= lane.ended;
+        local.peer_forgot |= lane.ended && offered == FORGOTTEN;
+        let progress = handled + rejected > 0 || local.outbox.received_below() > before;
+        let mut stall_over = false;
+        if handled + rejected > 0 {
+            stall_over = local.watch.progress(local.outbox.has_received(), now);
+        } else if local.outbox.has_received() {
+            local.watch.filled(now);
+        }
+        if !std::mem::replace(&mut local.synced, true)
+            && let Some(resuming) = self.attached.as_mut().and_then(|attached| attached.resuming.as_mut())
+        {
+            *resuming += local.outbox.to_replay();
+        }
+        let (id, end, tell) = (local.id, local.outbox.floor(), local.outbox.owes_floor(local.told_floor));
+        self.settle_sent(key, id, floor, end, tell);
+        if stall_over {
+            self.stall_over();
+        }
+        if progress {
+            self.evidence(now);
+        }
+    }
+}

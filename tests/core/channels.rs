@@ -1,0 +1,143 @@
+//! Channels: labels open, finish, are refused and open again (rules C1, N1, R1).
+
+use std::time::Duration;
+
+use bowline::error::Outcome;
+use bowline::protocol::types::Progress;
+
+use crate::link::Side;
+use crate::scene::{BOTH, connected, ms, secs};
+use crate::world::{Settings, World};
+
+/// Both sides finish a label; the news that the acceptor has it all is lost with the link.
+fn half_forgotten(world: &mut World) {
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(1));
+    world.finish(Side::Acceptor, "chat");
+    // The acceptor's end reaches the dialer, which is then through; its answer does not reach the acceptor.
+    while world.is_channel_there(Side::Dialer, "chat") {
+        world.run(Duration::from_millis(1));
+    }
+    world.cut_all([Some(ms(0)), Some(ms(0))]);
+    assert!(world.is_channel_there(Side::Acceptor, "chat"));
+}
+
+#[test]
+fn channels_a_label_opens_again_though_the_news_of_its_end_was_lost() {
+    let mut world = connected(Settings { max_channels: 1, ..Settings::default() }, &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    half_forgotten(&mut world);
+    world.open_plainly(Side::Dialer, "chat");
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0], "{:?}", world.dialer.closed());
+    world.check();
+}
+
+#[test]
+fn channels_both_sides_forget_what_is_over() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    half_forgotten(&mut world);
+    world.run(secs(5));
+    assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
+}
+
+#[test]
+fn channels_a_verdict_outlives_the_link_that_carried_it() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let id = world.say(Side::Dialer, "chat", 10);
+    world.finish(Side::Dialer, "chat");
+    world.finish(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert_eq!(world.take(Side::Acceptor, "chat"), 1);
+    world.settle_taken(Side::Acceptor, "chat", 1);
+    world.settle();
+    // The acceptor has told, and is through with the channel; the dialer has not heard.
+    world.cut_now();
+    world.run(secs(5));
+    let rejected = Progress::Resolved(Outcome::Rejected { reason: "not this one".to_owned() });
+    assert_eq!(world.progress(Side::Dialer, id), rejected);
+    assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
+}
+
+#[test]
+fn channels_a_verdict_is_kept_though_the_word_that_it_is_known_is_lost() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say(Side::Dialer, "chat", 10);
+    world.finish(Side::Dialer, "chat");
+    world.finish(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert_eq!(world.take(Side::Acceptor, "chat"), 1);
+    world.settle_taken(Side::Acceptor, "chat", 1);
+    while world.is_channel_there(Side::Dialer, "chat") {
+        world.run(ms(1));
+    }
+    world.cut_now();
+    world.run(secs(5));
+    assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
+}
+
+#[test]
+fn channels_the_end_is_told_though_the_last_message_is_of_a_former_epoch() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.finish(Side::Acceptor, "chat");
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    world.run(secs(1));
+    assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
+}
+
+#[test]
+fn channels_room_left_by_former_epochs_is_granted_again() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say(Side::Acceptor, "chat", 90_000);
+    world.say(Side::Acceptor, "chat", 90_000);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.say(Side::Acceptor, "chat", 90_000);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1]);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+}
+
+#[test]
+fn channels_a_label_that_nobody_opened_is_given_once_and_again_after_a_restart() {
+    let settings = Settings { stores: [true, true], ..Settings::default() };
+    let mut world = connected(settings, &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    assert_eq!(world.incoming(), ["chat"]);
+    assert_eq!(world.incoming(), [""; 0]);
+    world.open_plainly(Side::Acceptor, "chat");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+}
+
+#[test]
+fn channels_a_label_announced_under_two_epochs_is_given_once() {
+    let mut world = connected(Settings::default(), &[]);
+    world.open_plainly(Side::Acceptor, "chat");
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(1));
+    let label = |world: &mut World| world.dialer.machine.next_incoming().map(|(label, _)| label);
+    assert_eq!(label(&mut world).as_deref(), Some("chat"));
+    assert_eq!(label(&mut world), None);
+}

@@ -1,0 +1,97 @@
+//! Stores: nothing leaves too early, and a process that starts again goes on (rules R3, R4, S3).
+
+use bowline::error::Outcome;
+use bowline::protocol::types::Progress;
+
+use crate::link::Side;
+use crate::scene::{connected, ms, secs, stored};
+use crate::world::Settings;
+
+#[test]
+fn journal_a_channel_is_announced_and_ended_only_when_that_is_durable() {
+    let mut world = connected(stored(500), &["chat"]);
+    world.open_plainly(Side::Dialer, "jobs");
+    world.finish(Side::Dialer, "chat");
+    world.run(ms(400));
+    // The process ends before the store has the record: nobody may have heard of it.
+    assert_eq!(world.acceptor().and_then(|peer| peer.machine.next_incoming()), None);
+    world.restart_dialer(0, Some(ms(0)));
+    world.open_plainly(Side::Dialer, "bulk");
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "bulk");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+}
+
+#[test]
+fn journal_a_slow_store_makes_no_timer_spin() {
+    let mut world = connected(stored(800), &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.cut_now();
+    // What is to be acknowledged waits for the records of the attach: a timer in the past would be polled for ever.
+    world.run(secs(10));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    assert!(world.steps < 200, "{} steps", world.steps);
+}
+
+#[test]
+fn journal_a_restarted_receiver_grants_anew() {
+    let mut world = connected(stored(1), &["chat"]);
+    world.say(Side::Dialer, "chat", 60_000);
+    world.run(secs(1));
+    world.restart_acceptor_unopened();
+    world.say(Side::Dialer, "chat", 60_000);
+    world.run(secs(40));
+    // The label is not open yet: the second message waits for the first credit beyond what is held.
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0, 1], "{:?}", world.dialer.closed());
+}
+
+#[test]
+fn journal_what_a_sender_gave_up_counts_in_no_window() {
+    let settings = Settings { stores: [true, false], ..Settings::default() };
+    let mut world = connected(settings, &["chat", "jobs"]);
+    // The acceptor's messages fill the dialer's hands.
+    for _ in 0..4 {
+        world.say(Side::Acceptor, "chat", 45_000);
+    }
+    world.run(secs(1));
+    // The dialer's store loses what it sent: a new epoch, and the acceptor cannot know what became of its messages.
+    world.say(Side::Dialer, "jobs", 10);
+    world.run(secs(1));
+    world.say(Side::Dialer, "jobs", 10);
+    world.run(secs(1));
+    world.restart_dialer(1, Some(ms(0)));
+    world.run(secs(60));
+    for _ in 0..4 {
+        world.say(Side::Acceptor, "chat", 45_000);
+    }
+    world.run(secs(5));
+    assert!(world.tally.resets > 0);
+    assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn journal_refusing_an_old_message_marks_no_new_one() {
+    let settings = Settings { stores: [true, false], ..Settings::default() };
+    let mut world = connected(settings, &["chat", "jobs"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(1));
+    // The message of the former acceptor is refused; then the dialer starts again, from its store.
+    world.refuse(Side::Dialer, "chat");
+    world.run(secs(1));
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(1));
+    let id = world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(5));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    world.run(secs(1));
+    assert_eq!(world.progress(Side::Acceptor, id), Progress::Resolved(Outcome::Handled));
+}

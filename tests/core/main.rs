@@ -1,0 +1,16 @@
+//! The protocol core against a reference model, in virtual time: two machines, a network that does its worst, and
+//! applications that do as they like.
+
+mod attach;
+mod channels;
+mod journal;
+mod link;
+mod model;
+mod net;
+mod peer;
+mod plan;
+mod properties;
+mod restart;
+mod rng;
+mod scene;
+mod world;

@@ -1,0 +1,391 @@
+//! What happens between the processes: frames move, links die, dials come to something or not.
+
+use std::time::{Duration, Instant};
+
+use bowline::error::CloseCode;
+use bowline::id::SessionId;
+use bowline::protocol::machine::Machine;
+use bowline::protocol::types::{Judgement, LinkEnd, LinkId, LinkInfo, Readiness};
+use bowline::wire::{Control, Frame, Hello, Retry};
+use bytes::Bytes;
+
+use crate::link::{Arrival, Link, Side};
+use crate::peer::{Peer, Store};
+use crate::world::{Dialing, Who, World, setup};
+
+pub(crate) const DIALER: &[u8] = b"ada";
+pub(crate) const ACCEPTOR: &[u8] = b"bob";
+
+impl World {
+    // ---- dialing ----
+
+    pub(crate) fn start_dial(&mut self, timeout: Duration) {
+        self.tally.dials += 1;
+        let took = Duration::from_millis(
+            2 * self.rng.range(self.settings.weather.delay_ms.0, self.settings.weather.delay_ms.1),
+        );
+        let succeeds = self.net_up && took < timeout;
+        let at = self.now + if succeeds { took } else { timeout };
+        self.dial.clear();
+        self.dial.push_back(Dialing { at, succeeds });
+    }
+
+    pub(crate) fn abort_dial(&mut self) {
+        // A connection may be complete before the news of its abortion.
+        if !self.rng.percent(self.settings.late) {
+            self.dial.clear();
+        }
+    }
+
+    pub(crate) fn finish_dial(&mut self) -> bool {
+        if self.dial.front().is_none_or(|dial| dial.at > self.now)
+            || self.dialer.is_stopped(self.now).is_some()
+        {
+            return false;
+        }
+        let Some(dial) = self.dial.pop_front() else { return false };
+        let now = self.now;
+        if dial.succeeds && self.net_up {
+            let link = self.new_link();
+            let info = self.info(link, ACCEPTOR);
+            self.dialer.machine.handle_link_up(link, info, now);
+        } else {
+            self.tally.dial_failures += 1;
+            self.dialer.machine.handle_dial_failed("no answer", now);
+        }
+        self.dialer.wait = None;
+        true
+    }
+
+    /// A connection that nobody has been told of.
+    pub(crate) fn new_link(&mut self) -> LinkId {
+        let id = LinkId(self.next_link);
+        self.next_link += 1;
+        let exporter = self.rng.bytes();
+        self.links.insert(id, Link::new(id, exporter));
+        id
+    }
+
+    pub(crate) fn info(&self, link: LinkId, binding: &[u8]) -> LinkInfo {
+        LinkInfo {
+            exporter: self.links[&link].exporter,
+            binding: binding.to_vec(),
+            credentials: Bytes::new(),
+        }
+    }
+
+    // ---- faults ----
+
+    /// A connection dies. Each side may notice, now, later or never.
+    pub(crate) fn cut(&mut self, link: LinkId, keep_percent: u64, notices: [Option<Duration>; 2]) {
+        let now = self.now;
+        let Some(found) = self.links.get_mut(&link) else { return };
+        if found.cut {
+            return;
+        }
+        self.tally.cuts += 1;
+        self.tally.frames_lost += found.kill(keep_percent, &mut self.rng);
+        for (side, after) in [Side::Dialer, Side::Acceptor].into_iter().zip(notices) {
+            found.notice.extend(after.map(|after| (now + after, side)));
+        }
+    }
+
+    pub(crate) fn cut_all(&mut self, notices: [Option<Duration>; 2]) {
+        let all: Vec<LinkId> = self.links.keys().copied().collect();
+        all.into_iter().for_each(|link| self.cut(link, 0, notices));
+    }
+
+    /// Nothing arrives on the link for a while; then everything does.
+    pub(crate) fn silence(&mut self, link: LinkId, length: Duration) {
+        let until = self.now + length;
+        if let Some(link) = self.links.get_mut(&link) {
+            self.tally.silences += 1;
+            link.silent_until = Some(until);
+        }
+    }
+
+    // ---- sending ----
+
+    pub(crate) fn transmit(&mut self, who: Who, id: LinkId, frame: Frame) {
+        let (now, weather) = (self.now, self.settings.weather);
+        let side = if who == Who::Dialer { Side::Dialer } else { Side::Acceptor };
+        let number = self.sent;
+        self.sent += 1;
+        if let Frame::Control(Control::Retry(retry)) = &frame {
+            match retry {
+                Retry::Stale(_) => self.tally.stale += 1,
+                Retry::Forgotten => self.tally.forgotten += 1,
+            }
+        }
+        if self.cut_with == Some(number) {
+            let after = Some(Duration::from_millis(30));
+            self.cut(id, 50, [after, after]);
+        }
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let open = *link.open(side);
+        if link.cut || !open {
+            return;
+        }
+        link.towards(side.other()).send(&frame, weather, now, &mut self.rng);
+    }
+
+    pub(crate) fn close_link(&mut self, who: Who, id: LinkId, code: CloseCode, reason: String) {
+        let (now, weather) = (self.now, self.settings.weather);
+        let side = if who == Who::Dialer { Side::Dialer } else { Side::Acceptor };
+        self.tally.superseded += u64::from(code == CloseCode::Superseded);
+        self.tally.refused_links += u64::from(matches!(code, CloseCode::WrongProof | CloseCode::Busy));
+        let late = self.rng.percent(self.settings.late);
+        let outruns = self.rng.percent(50);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !std::mem::replace(link.open(side), false) {
+            return;
+        }
+        if late {
+            self.tally.late_links += 1;
+            self.late.insert((id, side));
+        }
+        if !link.cut {
+            link.towards(side.other()).close(code, reason, outruns, weather, now, &mut self.rng);
+        }
+    }
+
+    /// Room for channel data on the link that is attached.
+    pub(crate) fn give_room(&mut self, who: Who) {
+        let (low, high) = self.settings.room;
+        let room = self.rng.range(low, high) as usize;
+        let Some(peer) = self.peer(who) else { return };
+        let attached = peer.machine.attached();
+        if attached != peer.roomy {
+            peer.roomy = attached;
+            if let Some(link) = attached {
+                peer.machine.handle_link_room(link, room);
+                peer.wait = None;
+            }
+        }
+    }
+
+    // ---- arriving ----
+
+    pub(crate) fn next_of_link(&self, link: &Link) -> Option<Instant> {
+        let held = |side: Side, at: Instant| {
+            let stopped = match side {
+                Side::Dialer => self.dialer.is_stopped(self.now),
+                Side::Acceptor => self
+                    .owners
+                    .get(&link.id)
+                    .and_then(|s| self.acceptors.get(s))
+                    .and_then(|p| p.is_stopped(self.now)),
+            };
+            at.max(link.silent_until.unwrap_or(at)).max(stopped.unwrap_or(at))
+        };
+        let pipes = [(Side::Dialer, &link.to_dialer), (Side::Acceptor, &link.to_acceptor)];
+        let arrivals = pipes.iter().filter_map(|(side, pipe)| Some(held(*side, pipe.next_at()?)));
+        let refills =
+            pipes.iter().filter_map(|(side, pipe)| Some(held(side.other(), pipe.refill.front()?.0)));
+        let notices = link.notice.iter().map(|(at, side)| held(*side, *at));
+        arrivals.chain(refills).chain(notices).min()
+    }
+
+    pub(crate) fn move_frames(&mut self) -> bool {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        let mut any = false;
+        for id in ids {
+            for side in [Side::Dialer, Side::Acceptor] {
+                any |= self.move_link(id, side);
+            }
+            if self.links.get(&id).is_some_and(Link::is_idle) {
+                self.links.remove(&id);
+                self.late.retain(|(link, _)| *link != id);
+                self.owners.remove(&id);
+            }
+        }
+        any
+    }
+
+    fn is_held(&self, id: LinkId, side: Side) -> bool {
+        let owner = if side == Side::Dialer {
+            Some(&self.dialer)
+        } else {
+            self.owners.get(&id).and_then(|s| self.acceptors.get(s))
+        };
+        owner.is_some_and(|peer| peer.is_stopped(self.now).is_some())
+    }
+
+    fn move_link(&mut self, id: LinkId, side: Side) -> bool {
+        let now = self.now;
+        if self.is_held(id, side) {
+            return false;
+        }
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let mut any = false;
+        if let Some(position) = link.notice.iter().position(|(at, of)| *at <= now && *of == side) {
+            link.notice.swap_remove(position);
+            if std::mem::replace(link.open(side), false) {
+                self.tell(id, side, |peer| {
+                    peer.machine.handle_link_down(id, LinkEnd::Lost("lost".to_owned()), now)
+                });
+            }
+            any = true;
+        }
+        let Some(link) = self.links.get_mut(&id) else { return any };
+        if link.silent_until.is_some_and(|until| until > now) {
+            return any;
+        }
+        let refill = link.towards(side.other()).refilled(now);
+        if refill > 0 {
+            self.tell(id, side, |peer| peer.machine.handle_link_room(id, refill));
+            any = true;
+        }
+        while let Some(link) = self.links.get_mut(&id)
+            && link.towards(side).next_at().is_some_and(|at| at <= now)
+        {
+            any = true;
+            for arrival in link.towards(side).take(now) {
+                self.arrive(id, side, arrival);
+            }
+            self.feed_data(id, side);
+        }
+        self.feed_data(id, side) || any
+    }
+
+    /// Data that has arrived is fed when the machine says so.
+    fn feed_data(&mut self, id: LinkId, side: Side) -> bool {
+        let mut any = false;
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let channels = link.towards(side).waiting_channels();
+        for channel in channels {
+            loop {
+                let who = if side == Side::Dialer {
+                    Some(Who::Dialer)
+                } else {
+                    self.owners.get(&id).map(|s| Who::Acceptor(*s))
+                };
+                let readiness = match who.and_then(|who| self.peer(who)) {
+                    Some(peer) => peer.machine.readiness(id, bowline::id::ChannelId(channel)),
+                    None => Readiness::Wait,
+                };
+                if readiness == Readiness::Wait {
+                    self.tally.waited += 1;
+                    break;
+                }
+                let late = self.late.contains(&(id, side));
+                let Some(link) = self.links.get_mut(&id) else { return any };
+                let open = *link.open(side) || late;
+                let Some(data) = link.towards(side).pop_waiting(channel) else { break };
+                any = true;
+                if readiness == Readiness::Gone && !late || !open {
+                    continue;
+                }
+                if readiness == Readiness::Ready {
+                    let session = who.and_then(|who| self.peer(who)).map(|peer| peer.machine.session());
+                    self.note_arrived(side, session, &data);
+                }
+                self.feed(id, side, Frame::Data(data));
+            }
+        }
+        any
+    }
+
+    fn note_arrived(&mut self, side: Side, session: Option<SessionId>, data: &bowline::wire::Data) {
+        let sender = match side {
+            Side::Acceptor => Some(&self.dialer),
+            Side::Dialer => session.and_then(|session| self.acceptors.get(&session)),
+        };
+        if let Some(sender) = sender.filter(|sender| Some(sender.machine.session()) == session) {
+            let id = sender.name(sender.machine.epoch(), data.channel, data.sequence);
+            self.model.arrived(id);
+        }
+    }
+
+    fn arrive(&mut self, id: LinkId, side: Side, arrival: Arrival) {
+        let now = self.now;
+        let late = self.late.contains(&(id, side));
+        let Some(link) = self.links.get_mut(&id) else { return };
+        match arrival {
+            Arrival::Closed(code, reason) => {
+                if std::mem::replace(link.open(side), false) {
+                    self.tell(id, side, |peer| {
+                        peer.machine.handle_link_down(id, LinkEnd::Closed { code, reason }, now);
+                    });
+                }
+            }
+            Arrival::Frame(frame) if *link.open(side) || late => match (side, frame) {
+                (Side::Acceptor, Frame::Control(Control::Hello(hello))) if !self.owners.contains_key(&id) => {
+                    self.greet(id, *hello, DIALER);
+                }
+                (_, frame) => self.feed(id, side, frame),
+            },
+            Arrival::Frame(_) => {}
+        }
+    }
+
+    /// Feeds a frame. What comes on a link that is over must change nothing (G9).
+    pub(crate) fn feed(&mut self, id: LinkId, side: Side, frame: Frame) {
+        let now = self.now;
+        let over = self.late.contains(&(id, side));
+        let mut fenced = false;
+        self.tell(id, side, |peer| {
+            let mut before = peer.machine.stats();
+            peer.machine.handle_frame(id, frame, now);
+            let after = peer.machine.stats();
+            fenced = after.fenced_frames > before.fenced_frames;
+            before.fenced_frames = after.fenced_frames;
+            assert!(!fenced || before == after, "G9: a fenced frame changed {before:?} to {after:?}");
+            assert!(!over || fenced, "G9: a frame of a link that is over was heard");
+        });
+        self.tally.fenced += u64::from(fenced);
+    }
+
+    fn tell(&mut self, id: LinkId, side: Side, say: impl FnOnce(&mut Peer)) {
+        let who = match side {
+            Side::Dialer => Some(Who::Dialer),
+            Side::Acceptor => self.owners.get(&id).map(|session| Who::Acceptor(*session)),
+        };
+        if let Some(peer) = who.and_then(|who| self.peer(who)) {
+            say(peer);
+            peer.wait = None;
+        }
+    }
+
+    /// The acceptor judges the first Hello of a link.
+    pub(crate) fn greet(&mut self, id: LinkId, hello: Hello, binding: &[u8]) {
+        let now = self.now;
+        let info = self.info(id, binding);
+        let session = hello.session;
+        match self.admission.judge(&hello, &info, now) {
+            Judgement::Attach => {}
+            Judgement::Create { supersedes } => {
+                for old in supersedes {
+                    self.with(Who::Acceptor(old), |peer, _, now| {
+                        peer.machine.close(CloseCode::Superseded, "logged in elsewhere", Duration::ZERO, now);
+                    });
+                    self.admission.remove(old, None, now);
+                }
+                let secret = hello.secret.clone().expect("a session is created with its secret");
+                let setup = setup(&self.settings, Side::Acceptor, session, secret.clone(), &mut self.rng);
+                let store = self.settings.stores[1].then(Store::default);
+                let mut peer = Peer::new(Side::Acceptor, Machine::new(setup.clone(), now), setup, store);
+                peer.other_journals = self.settings.stores[0];
+                self.admission.insert(session, secret, binding.to_vec());
+                self.acceptors.insert(session, peer);
+            }
+            Judgement::Retry(retry) => return self.reply(id, Control::Retry(retry)),
+            Judgement::Refuse(refuse) => {
+                let code = CloseCode::from_value(refuse.code);
+                self.reply(id, Control::Refuse(refuse));
+                return self.close_link(Who::Acceptor(session), id, code, "refused".to_owned());
+            }
+        }
+        self.owners.insert(id, session);
+        if let Some(peer) = self.acceptors.get_mut(&session) {
+            peer.machine.handle_link_up(id, info, now);
+            peer.machine.handle_frame(id, Frame::Control(Control::Hello(Box::new(hello))), now);
+            peer.wait = None;
+        }
+    }
+
+    fn reply(&mut self, id: LinkId, control: Control) {
+        let nobody = Who::Acceptor(SessionId::from_bytes([0; 16]));
+        self.transmit(nobody, id, Frame::Control(control));
+    }
+}

@@ -1,0 +1,347 @@
+//! One process of one side: a machine, its store if it has one, and an application.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bowline::config::ChannelConfig;
+use bowline::error::{CloseReason, SendError};
+use bowline::id::{ChannelId, Epoch, MessageId};
+use bowline::protocol::journal::{Batch, Record, Snapshot};
+use bowline::protocol::machine::Machine;
+use bowline::protocol::types::{ChannelKey, Event, LinkId, Progress, SessionState, Setup};
+use bowline::wire::{Control, Frame};
+use bytes::Bytes;
+
+use crate::link::Side;
+use crate::model::{Handed, Model};
+
+/// A process.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) side: Side,
+    pub(crate) machine: Machine,
+    pub(crate) setup: Setup,
+    pub(crate) store: Option<Store>,
+    /// What the machine last said it waits for; `None` when it has to be polled.
+    pub(crate) wait: Option<Option<Instant>>,
+    /// Wake-ups at one moment, to find a timer that spins.
+    pub(crate) spins: (Option<Instant>, u32),
+    pub(crate) channels: BTreeMap<String, Open>,
+    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) handed: Handed,
+    pub(crate) events: Vec<Event>,
+    pub(crate) frames: Vec<&'static str>,
+    /// The link that has been given room.
+    pub(crate) roomy: Option<LinkId>,
+    /// Losses it has heard of, and those it will have heard of with the attach under way.
+    pub(crate) heard: u64,
+    pub(crate) hearing: u64,
+    pub(crate) stopped_until: Option<Instant>,
+    pub(crate) other_journals: bool,
+}
+
+/// A channel that the application has opened.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) key: ChannelKey,
+    pub(crate) config: ChannelConfig,
+    pub(crate) redeliver: bool,
+    pub(crate) limits: (usize, usize),
+    pub(crate) taken: Vec<MessageId>,
+    pub(crate) refused: bool,
+    pub(crate) finished: bool,
+}
+
+/// What the application holds of a message that it sent.
+#[derive(Debug)]
+pub(crate) struct Receipt {
+    pub(crate) id: MessageId,
+    pub(crate) label: String,
+    pub(crate) key: ChannelKey,
+    batch: u64,
+    seen: Progress,
+}
+
+/// A store: batches become durable late and in order.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) history: Vec<Batch>,
+    pub(crate) queue: VecDeque<(Instant, Batch)>,
+    /// The highest number durable of the machine that runs now.
+    pub(crate) durable: u64,
+}
+
+impl Store {
+    pub(crate) fn put(&mut self, at: Instant, batch: Batch) {
+        let at = self.queue.back().map_or(at, |(last, _)| at.max(*last));
+        self.queue.push_back((at, batch));
+    }
+
+    /// What a process that starts now finds; with `lost`, without the last batches.
+    pub(crate) fn reopen(&mut self, lost: usize) -> Snapshot {
+        self.queue.clear();
+        self.durable = 0;
+        self.history.truncate(self.history.len().saturating_sub(lost));
+        self.snapshot = Snapshot::default();
+        self.history.iter().for_each(|batch| self.snapshot.apply(batch));
+        self.snapshot.clone()
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(side: Side, machine: Machine, setup: Setup, store: Option<Store>) -> Self {
+        Self {
+            side,
+            machine,
+            setup,
+            store,
+            wait: None,
+            spins: (None, 0),
+            channels: BTreeMap::new(),
+            receipts: Vec::new(),
+            handed: Handed::default(),
+            events: Vec::new(),
+            frames: Vec::new(),
+            roomy: None,
+            heard: 0,
+            hearing: 0,
+            stopped_until: None,
+            other_journals: false,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.machine.state(), SessionState::Closed(_))
+    }
+
+    pub(crate) fn closed(&self) -> Option<CloseReason> {
+        match self.machine.state() {
+            SessionState::Closed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Opens a label, or finds it open.
+    pub(crate) fn open(
+        &mut self,
+        label: &str,
+        config: ChannelConfig,
+        redeliver: bool,
+        limits: (usize, usize),
+        now: Instant,
+    ) {
+        if let Some(open) = self.channels.get(label)
+            && self.machine.channel_stats(open.key).is_some()
+        {
+            return;
+        }
+        if let Ok(key) = self.machine.open(label, config.clone(), now) {
+            let open =
+                Open { key, config, redeliver, limits, taken: Vec::new(), refused: false, finished: false };
+            self.channels.insert(label.to_owned(), open);
+        }
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        label: &str,
+        payload: Bytes,
+        model: &mut Model,
+    ) -> Result<MessageId, SendError> {
+        let Some(open) = self.channels.get(label) else { return Err(SendError::Finished) };
+        let accepted = self.machine.send(open.key, payload.clone())?;
+        model.accepted(accepted.id, payload, self.heard, open.redeliver);
+        let (id, batch, key) = (accepted.id, accepted.batch, open.key);
+        let label = label.to_owned();
+        self.receipts.push(Receipt { id, label, key, batch, seen: Progress::Accepted });
+        Ok(id)
+    }
+
+    /// Takes up to `count` messages with `recv`.
+    pub(crate) fn recv(
+        &mut self,
+        label: &str,
+        count: u64,
+        model: &mut Model,
+        now: Instant,
+    ) -> Vec<MessageId> {
+        let Some(open) = self.channels.get_mut(label) else { return Vec::new() };
+        let mut got = Vec::new();
+        while (got.len() as u64) < count
+            && let Some(message) = self.machine.recv(open.key, now)
+        {
+            model.delivered(&mut self.handed, &message);
+            model.handled(message.id);
+            got.push(message.id);
+        }
+        got
+    }
+
+    /// Takes up to `count` messages with `recv_unacked`.
+    pub(crate) fn take(&mut self, label: &str, count: u64, model: &mut Model, now: Instant) -> u64 {
+        let Some(open) = self.channels.get_mut(label) else { return 0 };
+        let mut got = 0;
+        while got < count
+            && let Some(message) = self.machine.recv_unacked(open.key, now)
+        {
+            model.delivered(&mut self.handed, &message);
+            open.taken.push(message.id);
+            got += 1;
+        }
+        got
+    }
+
+    /// Ends one of the messages in the application's hands: 0 acks it, 1 rejects it, 2 drops it.
+    pub(crate) fn settle(
+        &mut self,
+        label: &str,
+        which: usize,
+        how: u64,
+        model: &mut Model,
+        now: Instant,
+    ) -> bool {
+        let Some(open) = self.channels.get_mut(label).filter(|open| !open.taken.is_empty()) else {
+            return false;
+        };
+        let id = open.taken.remove(which % open.taken.len());
+        let key = open.key;
+        match how {
+            0 => {
+                model.handled(id);
+                self.machine.ack(key, id.epoch, id.sequence, now);
+            }
+            1 => {
+                model.rejected(id);
+                self.machine.reject(key, id.epoch, id.sequence, "not this one", now);
+            }
+            _ => {
+                self.machine.release(key, id.epoch, id.sequence, now);
+            }
+        }
+        true
+    }
+
+    /// Compares every receipt with the model; outcomes never change (G8). Returns how many are unresolved.
+    pub(crate) fn check_receipts(&mut self, model: &mut Model) -> usize {
+        let closed = self.is_closed();
+        let mut open = 0;
+        for receipt in &mut self.receipts {
+            let id = receipt.id;
+            let progress = self.machine.progress(receipt.key, id.epoch, id.sequence);
+            let was = std::mem::replace(&mut receipt.seen, progress.clone());
+            match (&was, &progress) {
+                (Progress::Resolved(before), Progress::Resolved(after)) => {
+                    assert_eq!(before, after, "G8: the outcome of {id} has changed");
+                    continue;
+                }
+                (Progress::Resolved(before), after) => panic!("G8: {id} was {before:?} and is {after:?}"),
+                (_, Progress::Resolved(outcome)) => {
+                    model.check_claim(id, &progress, closed, self.other_journals);
+                    model.count_outcome(outcome);
+                }
+                (before, after) => {
+                    if before != after {
+                        model.check_claim(id, &progress, closed, self.other_journals);
+                    }
+                    open += 1;
+                }
+            }
+        }
+        open
+    }
+
+    /// The limits of every channel hold (G10).
+    pub(crate) fn check_limits(&self, doubt: bool) {
+        for (label, open) in &self.channels {
+            let Some(stats) = self.machine.channel_stats(open.key) else { continue };
+            let (messages, bytes) = open.limits;
+            assert!(
+                doubt || stats.outbox_messages <= messages,
+                "G10: {label} has {stats:?}, limit {messages}"
+            );
+            assert!(doubt || stats.outbox_bytes <= bytes, "G10: {label} has {stats:?}, limit {bytes}");
+            let (windows, granted) = (if doubt { 3 } else { 1 }, crate::world::granted());
+            assert!(stats.inbox_messages as u64 <= windows * granted.messages, "G10: {label} has {stats:?}");
+            assert!(stats.inbox_bytes as u64 <= windows * granted.bytes, "G10: {label} has {stats:?}");
+        }
+    }
+
+    /// R4: nothing numbered leaves before its record is durable.
+    pub(crate) fn check_durable(&self, frame: &Frame) {
+        let Some(Store { snapshot, .. }) = &self.store else { return };
+        match frame {
+            Frame::Data(data) => {
+                let lane = snapshot.sending.get(&data.channel);
+                let known = lane.is_some_and(|lane| lane.open.contains_key(&data.sequence));
+                assert!(known, "R4: {}/{} left before it was durable", data.channel, data.sequence);
+            }
+            Frame::Control(Control::Hello(hello)) => {
+                assert!(hello.counter <= snapshot.counter, "R4: counter {} is not durable", hello.counter);
+            }
+            Frame::Control(Control::Sending(sending)) => {
+                for lane in &sending.lanes {
+                    let stored = snapshot.sending.get(&lane.channel);
+                    assert!(stored.is_some(), "R4: channel {} was told before it was durable", lane.channel);
+                    let finished = stored.is_some_and(|stored| stored.finished);
+                    assert!(lane.end.is_none() || finished, "R4: an end was told before it was durable");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// After a restart: the receipts that the application still has a right to.
+    pub(crate) fn inherit(&mut self, receipts: Vec<Receipt>, durable: u64, model: &mut Model) {
+        for receipt in receipts {
+            let resolved = matches!(receipt.seen, Progress::Resolved(_));
+            let lost = receipt.batch > durable;
+            let lane = self.store.as_ref().and_then(|store| store.snapshot.sending.get(&receipt.id.channel));
+            let key = self.channels.get(&receipt.label).map(|open| open.key);
+            // What the store calls resolved, or has no channel of, has no receipt any more.
+            let open = lane.is_some_and(|lane| lane.open.contains_key(&receipt.id.sequence));
+            if lost {
+                model.never_accepted(receipt.id);
+            }
+            if let (false, false, true, Some(key)) = (resolved, lost, open, key) {
+                model.sender_restored(receipt.id);
+                self.receipts.push(Receipt { key, batch: 0, seen: Progress::Accepted, ..receipt });
+            }
+        }
+    }
+
+    /// What the store remembers of a message that was handed over: `Some(true)` that it is over.
+    pub(crate) fn remembers(snapshot: &Snapshot, id: &MessageId) -> Option<bool> {
+        if snapshot.peer_epoch != Some(id.epoch) {
+            return Some(false);
+        }
+        match snapshot.receiving.get(&id.channel) {
+            Some(lane) => {
+                Some(lane.handled.contains(id.sequence) && !lane.untaken.contains_key(&id.sequence))
+            }
+            None => Some(id.channel.0 < snapshot.next_remote),
+        }
+    }
+
+    pub(crate) fn name(&self, epoch: Epoch, channel: ChannelId, sequence: u64) -> MessageId {
+        MessageId { session: self.machine.session(), epoch, channel, sequence }
+    }
+
+    pub(crate) fn note_spin(&mut self, now: Instant) {
+        if self.spins.0 == Some(now) {
+            self.spins.1 += 1;
+        } else {
+            self.spins = (Some(now), 0);
+        }
+        let (side, wait) = (self.side, self.wait.flatten().map(|at| now - at));
+        assert!(self.spins.1 < 50, "G15: the {side:?}'s timer spins, late by {wait:?}: {:?}", self.machine);
+    }
+
+    pub(crate) fn is_stopped(&self, now: Instant) -> Option<Instant> {
+        self.stopped_until.filter(|until| *until > now)
+    }
+
+    pub(crate) fn stop(&mut self, now: Instant, length: Duration) {
+        self.stopped_until = Some(now + length);
+    }
+}

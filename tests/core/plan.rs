@@ -1,0 +1,367 @@
+//! What happens in one random run, made from its seed: a list of operations, so that a failure can be made short by
+//! leaving operations out.
+
+use std::time::Duration;
+
+use bowline::config::ReconnectPolicy;
+use bowline::error::CloseCode;
+use bowline::protocol::types::LinkId;
+use bowline::wire::Health;
+use bytes::Bytes;
+
+use crate::link::{Side, Weather};
+use crate::rng::Rng;
+use crate::world::{MAX_MESSAGE, Settings, Who, World, config};
+
+const LABELS: [&str; 3] = ["chat", "jobs", "bulk"];
+
+/// What kind of trouble a run has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Links die, fall silent, race.
+    Links,
+    /// And the acceptor forgets.
+    Forgetful,
+    /// And both sides have a store that keeps its word.
+    Stores,
+    /// And stores lose their tail.
+    Liars,
+    /// Sessions are closed.
+    Closing,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Open(Side, usize),
+    Send {
+        side: Side,
+        label: usize,
+        size: usize,
+        count: u64,
+    },
+    Recv {
+        side: Side,
+        label: usize,
+        count: u64,
+    },
+    Take {
+        side: Side,
+        label: usize,
+        count: u64,
+    },
+    Settle {
+        side: Side,
+        label: usize,
+        which: usize,
+        how: u64,
+    },
+    Finish(Side, usize),
+    Refuse(Side, usize),
+    Wait(u64),
+    Cut {
+        which: usize,
+        keep: u64,
+        notices: [Option<u64>; 2],
+    },
+    CutAll,
+    Silence {
+        which: usize,
+        ms: u64,
+    },
+    Network(bool),
+    Stop(Side, u64),
+    RestartAcceptor {
+        lost: usize,
+        notice: Option<u64>,
+    },
+    RestartDialer {
+        lost: usize,
+        notice: Option<u64>,
+    },
+    Reconnect,
+    Health(Side, u64),
+    Close {
+        side: Side,
+        drain_ms: u64,
+    },
+    /// A stranger says an old Hello on a link of its own.
+    Room(u64),
+}
+
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) settings: Settings,
+    pub(crate) ops: Vec<Op>,
+}
+
+fn side(rng: &mut Rng) -> Side {
+    *rng.pick(&[Side::Dialer, Side::Acceptor])
+}
+
+fn size(rng: &mut Rng) -> usize {
+    match rng.range(0, 19) {
+        0 => 0,
+        1 => rng.range(20_000, MAX_MESSAGE as u64 - 1) as usize,
+        2..=5 => rng.range(1000, 9000) as usize,
+        _ => rng.range(1, 200) as usize,
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(kind: Kind, seed: u64) -> Self {
+        let mut rng = Rng::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D));
+        let slow = rng.range(1, 200);
+        let stores = match kind {
+            Kind::Stores => *rng.pick(&[[true, true], [true, true], [true, false], [false, true]]),
+            Kind::Liars => [true, true],
+            Kind::Closing => *rng.pick(&[[true, true], [false, false]]),
+            _ => [false, false],
+        };
+        let settings = Settings {
+            weather: Weather {
+                delay_ms: (1, slow),
+                datagram_loss: rng.range(0, 40),
+                datagram_copy: rng.range(0, 20),
+            },
+            stores,
+            store_ms: *rng.pick(&[(0, 0), (1, 20), (10, 1000), (100, 8000)]),
+            policy: *rng.pick(&[ReconnectPolicy::Standard, ReconnectPolicy::Responsive]),
+            heartbeat: Duration::from_secs(*rng.pick(&[2, 5, 15])),
+            acks: rng.percent(70),
+            room: *rng.pick(&[(1, 1), (500, 5000), (65_536, 65_536)]),
+            late: rng.range(0, 60),
+            ..Settings::default()
+        };
+        let count = rng.range(10, 70);
+        let ops = (0..count).map(|_| op(kind, &mut rng)).collect();
+        Self { seed, settings, ops }
+    }
+}
+
+fn op(kind: Kind, rng: &mut Rng) -> Op {
+    let label = rng.range(0, 2) as usize;
+    match rng.range(0, 99) {
+        0..=9 => Op::Open(side(rng), label),
+        10..=31 => Op::Send { side: side(rng), label, size: size(rng), count: rng.range(1, 6) },
+        32..=41 => Op::Recv { side: side(rng), label, count: rng.range(1, 20) },
+        42..=47 => Op::Take { side: side(rng), label, count: rng.range(1, 6) },
+        48..=55 => Op::Settle {
+            side: side(rng),
+            label,
+            which: rng.range(0, 5) as usize,
+            how: *rng.pick(&[0, 0, 1, 2, 2]),
+        },
+        56..=58 => Op::Finish(side(rng), label),
+        59 => Op::Refuse(side(rng), label),
+        60..=77 => Op::Wait(*rng.pick(&[0, 1, 5, 20, 50, 100, 300, 1000, 4000, 30_000])),
+        78..=84 => {
+            let notice = |rng: &mut Rng| *rng.pick(&[None, Some(0), Some(5), Some(100), Some(3000)]);
+            Op::Cut {
+                which: rng.range(0, 9) as usize,
+                keep: rng.range(0, 100),
+                notices: [notice(rng), notice(rng)],
+            }
+        }
+        85 => Op::CutAll,
+        86..=88 => Op::Silence { which: rng.range(0, 9) as usize, ms: *rng.pick(&[100, 2000, 8000, 25_000]) },
+        89 => Op::Network(false),
+        90 => Op::Network(true),
+        91 => Op::Stop(side(rng), *rng.pick(&[500, 4000, 60_000, 700_000])),
+        92 => Op::Reconnect,
+        93 => Op::Health(side(rng), rng.range(0, 2)),
+        94 => Op::Room(rng.range(1, 100_000)),
+        _ => trouble(kind, rng),
+    }
+}
+
+fn trouble(kind: Kind, rng: &mut Rng) -> Op {
+    let notice = *rng.pick(&[None, Some(0), Some(200)]);
+    let lost = if kind == Kind::Liars { rng.range(0, 3) as usize } else { 0 };
+    match kind {
+        Kind::Links => Op::Wait(1000),
+        Kind::Forgetful if rng.percent(15) => Op::RestartDialer { lost, notice },
+        Kind::Forgetful => Op::RestartAcceptor { lost, notice },
+        Kind::Stores | Kind::Liars if rng.percent(50) => Op::RestartDialer { lost, notice },
+        Kind::Stores | Kind::Liars => Op::RestartAcceptor { lost, notice },
+        Kind::Closing => Op::Close { side: side(rng), drain_ms: *rng.pick(&[0, 100, 5000, 30_000]) },
+    }
+}
+
+/// How big the windows and outboxes of a label are: the same in every process of a run.
+fn shape(world: &World, side: Side, label: usize) -> ((usize, usize), (usize, usize), bool, u32) {
+    let mut rng = Rng::new(label as u64 * 2 + u64::from(side == Side::Dialer) + world.settings.room.0);
+    let outbox = (rng.range(1, 40) as usize, rng.range(MAX_MESSAGE as u64, 200_000) as usize);
+    let inbox = (rng.range(1, 2000) as usize, rng.range(MAX_MESSAGE as u64, 250_000) as usize);
+    (outbox, inbox, rng.percent(50), rng.range(1, 4) as u32)
+}
+
+pub(crate) fn open(world: &mut World, side: Side, label: usize) {
+    let (outbox, inbox, redeliver, attempts) = shape(world, side, label);
+    world.open(side, LABELS[label], config(outbox, inbox, redeliver, attempts), redeliver, outbox);
+}
+
+/// Bytes that no other message of the run has.
+pub(crate) fn payload(world: &mut World, size: usize) -> Bytes {
+    let number = world.model.counts.accepted + 1;
+    let mut bytes = vec![number as u8; size];
+    let head = number.to_be_bytes();
+    bytes.iter_mut().zip(head).for_each(|(to, from)| *to = from);
+    bytes.into()
+}
+
+pub(crate) fn apply(world: &mut World, op: &Op) {
+    let which = |world: &World, n: usize| -> Option<LinkId> {
+        let ids: Vec<LinkId> = world.links.values().filter(|link| !link.cut).map(|link| link.id).collect();
+        (!ids.is_empty()).then(|| ids[ids.len() - 1 - n.min(ids.len() - 1)])
+    };
+    let ms = |ms: Option<u64>| ms.map(Duration::from_millis);
+    match *op {
+        Op::Open(side, label) => open(world, side, label),
+        Op::Send { side, label, size, count } => {
+            if label != 2 {
+                open(world, side, label);
+            }
+            for _ in 0..count {
+                let payload = payload(world, size);
+                world.with(world.on(side), |peer, model, _| peer.send(LABELS[label], payload, model));
+            }
+        }
+        Op::Recv { side, label, count } => {
+            world.with(world.on(side), |peer, model, now| peer.recv(LABELS[label], count, model, now));
+        }
+        Op::Take { side, label, count } => {
+            world.with(world.on(side), |peer, model, now| peer.take(LABELS[label], count, model, now));
+        }
+        Op::Settle { side, label, which, how } => {
+            world.with(world.on(side), |peer, model, now| peer.settle(LABELS[label], which, how, model, now));
+        }
+        Op::Finish(side, label) => {
+            world.with(world.on(side), |peer, _, _| {
+                if let Some(open) = peer.channels.get_mut(LABELS[label]) {
+                    open.finished = true;
+                    peer.machine.finish(open.key);
+                }
+            });
+        }
+        Op::Refuse(side, label) => {
+            world.with(world.on(side), |peer, _, now| {
+                if let Some(open) = peer.channels.get_mut(LABELS[label]) {
+                    open.refused = true;
+                    peer.machine.refuse(open.key, "no more", now);
+                }
+            });
+        }
+        Op::Wait(length) => world.run(Duration::from_millis(length)),
+        Op::Cut { which: n, keep, notices } => {
+            if let Some(link) = which(world, n) {
+                world.cut(link, keep, [ms(notices[0]), ms(notices[1])]);
+            }
+        }
+        Op::CutAll => world.cut_all([None, None]),
+        Op::Silence { which: n, ms } => {
+            if let Some(link) = which(world, n) {
+                world.silence(link, Duration::from_millis(ms));
+            }
+        }
+        Op::Network(up) => world.net_up = up,
+        Op::Stop(side, length) => world.stop(world.on(side), Duration::from_millis(length)),
+        Op::RestartAcceptor { lost, notice } => world.restart_acceptor(lost, ms(notice)),
+        Op::RestartDialer { lost, notice } => world.restart_dialer(lost, ms(notice)),
+        Op::Reconnect => {
+            world.with(Who::Dialer, |peer, _, now| peer.machine.reconnect(now));
+        }
+        Op::Health(side, health) => {
+            let health = [Health::Serving, Health::Busy, Health::Draining][health as usize];
+            world.with(world.on(side), |peer, _, _| peer.machine.set_health(health));
+        }
+        Op::Close { side, drain_ms } => {
+            let drain = Duration::from_millis(drain_ms);
+            world.with(world.on(side), |peer, _, now| {
+                peer.machine.close(CloseCode::Normal, "bye", drain, now)
+            });
+        }
+        Op::Room(bytes) => {
+            let attached = world.dialer.machine.attached();
+            world.with(Who::Dialer, |peer, _, _| {
+                if let Some(link) = attached {
+                    peer.machine.handle_link_room(link, bytes as usize);
+                }
+            });
+        }
+    }
+    world.settle();
+    world.check();
+}
+
+/// The network heals, the applications take everything: G13, and G1 to its end.
+pub(crate) fn heal(world: &mut World) {
+    world.net_up = true;
+    world.settings.weather = Weather::CALM;
+    world.settings.store_ms = (1, 1);
+    for link in world.links.values_mut() {
+        link.silent_until = None;
+    }
+    for who in world.everyone() {
+        if let Some(peer) = world.peer(who) {
+            peer.stopped_until = None;
+        }
+    }
+    let heals = world.now;
+    let mut calm = 0;
+    let mut connected_after = None;
+    for _ in 0..240 {
+        for side in [Side::Dialer, Side::Acceptor] {
+            for label in 0..LABELS.len() {
+                open(world, side, label);
+                while world
+                    .with(world.on(side), |peer, model, now| peer.settle(LABELS[label], 0, 0, model, now))
+                    == Some(true)
+                {}
+                world.with(world.on(side), |peer, model, now| peer.recv(LABELS[label], 10_000, model, now));
+            }
+        }
+        world.run(Duration::from_secs(1));
+        if world.dialer.is_closed() {
+            break;
+        }
+        if world.dialer.events.last() == Some(&bowline::protocol::types::Event::GaveUp) {
+            world.with(Who::Dialer, |peer, _, now| peer.machine.reconnect(now));
+        }
+        let attached = world.dialer.machine.attached();
+        let joined =
+            attached.is_some() && world.acceptor().is_some_and(|peer| peer.machine.attached() == attached);
+        connected_after = connected_after.filter(|_| joined).or_else(|| joined.then(|| world.now - heals));
+        let drained = world.dialer.machine.unresolved() == 0
+            && world.acceptor().is_some_and(|peer| peer.machine.unresolved() == 0);
+        calm = if joined && drained { calm + 1 } else { 0 };
+        if calm >= 3 {
+            break;
+        }
+    }
+    world.check();
+    check_end(world, calm, connected_after);
+}
+
+fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
+    let session = world.dialer.machine.session();
+    if let Some(reason) = world.dialer.closed() {
+        let allowed = [CloseCode::Normal, CloseCode::Expired, CloseCode::Unreachable];
+        assert!(allowed.contains(&reason.code), "the session ended: {reason:?}");
+    } else {
+        let acceptor = world.acceptors.get(&session).map(|peer| &peer.machine);
+        assert!(calm >= 3, "G13: not drained\n{:#?}\n{acceptor:#?}", world.dialer.machine);
+        // Detection: an interval, six answers; then the longest wait and attempt.
+        let bound = world.settings.heartbeat * 3 / 2 + Duration::from_secs(20 + 64 + 20);
+        assert!(connected_after.is_some_and(|after| after < bound), "G13: {connected_after:?}");
+    }
+    let others: Vec<Who> = world.everyone();
+    for who in others {
+        let Some((peer_closed, open)) =
+            world.with(who, |peer, model, _| (peer.is_closed(), peer.check_receipts(model)))
+        else {
+            continue;
+        };
+        let current = who == Who::Dialer || who == Who::Acceptor(session);
+        assert!(!(peer_closed || current && calm >= 3) || open == 0, "G8: {open} receipts have no outcome");
+    }
+}

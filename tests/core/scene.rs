@@ -1,0 +1,123 @@
+//! What directed tests have in common: two connected peers, and short words for what they do.
+
+use std::time::Duration;
+
+use bowline::id::MessageId;
+use bowline::protocol::types::{Event, Progress};
+
+use crate::link::Side;
+use crate::plan::payload;
+use crate::world::{MAX_MESSAGE, Settings, World, config};
+
+pub(crate) const BOTH: [Side; 2] = [Side::Dialer, Side::Acceptor];
+
+pub(crate) fn ms(length: u64) -> Duration {
+    Duration::from_millis(length)
+}
+
+pub(crate) fn secs(length: u64) -> Duration {
+    Duration::from_secs(length)
+}
+
+/// Both sides have a store in which a batch becomes durable after this long.
+pub(crate) fn stored(after_ms: u64) -> Settings {
+    Settings { stores: [true, true], store_ms: (after_ms, after_ms), ..Settings::default() }
+}
+
+/// Two peers, connected, with these labels open on both sides.
+pub(crate) fn connected(settings: Settings, labels: &[&str]) -> World {
+    let mut world = World::new(settings, 1);
+    for label in labels {
+        world.open_plainly(Side::Dialer, label);
+    }
+    world.run(secs(3));
+    for label in labels {
+        world.open_plainly(Side::Acceptor, label);
+    }
+    world.run(secs(1));
+    assert_eq!(world.events(Side::Dialer), [Event::Connected]);
+    assert_eq!(world.events(Side::Acceptor), [Event::Connected]);
+    world
+}
+
+impl World {
+    pub(crate) fn open_plainly(&mut self, side: Side, label: &str) {
+        let config = config((1000, 1 << 20), (2000, MAX_MESSAGE * 2), false, 3);
+        self.open(side, label, config, false, (1000, 1 << 20));
+    }
+
+    pub(crate) fn open_redelivering(&mut self, side: Side, label: &str) {
+        let config = config((1000, 1 << 20), (2000, MAX_MESSAGE * 2), true, 3);
+        self.open(side, label, config, true, (1000, 1 << 20));
+    }
+
+    pub(crate) fn say(&mut self, side: Side, label: &str, size: usize) -> MessageId {
+        let payload = payload(self, size);
+        self.with(self.on(side), |peer, model, _| peer.send(label, payload, model))
+            .expect("a peer")
+            .expect("room")
+    }
+
+    pub(crate) fn hear(&mut self, side: Side, label: &str) -> Vec<u64> {
+        let got = self.with(self.on(side), |peer, model, now| peer.recv(label, u64::MAX, model, now));
+        got.expect("a peer").iter().map(|id| id.sequence).collect()
+    }
+
+    pub(crate) fn take(&mut self, side: Side, label: &str) -> u64 {
+        self.with(self.on(side), |peer, model, now| peer.take(label, u64::MAX, model, now)).expect("a peer")
+    }
+
+    pub(crate) fn settle_taken(&mut self, side: Side, label: &str, how: u64) {
+        while self.with(self.on(side), |peer, model, now| peer.settle(label, 0, how, model, now))
+            == Some(true)
+        {}
+    }
+
+    pub(crate) fn finish(&mut self, side: Side, label: &str) {
+        self.with(self.on(side), |peer, _, _| peer.machine.finish(peer.channels[label].key));
+    }
+
+    pub(crate) fn refuse(&mut self, side: Side, label: &str) {
+        self.with(self.on(side), |peer, _, now| {
+            peer.machine.refuse(peer.channels[label].key, "no more", now)
+        });
+    }
+
+    pub(crate) fn progress(&mut self, side: Side, id: MessageId) -> Progress {
+        self.with(self.on(side), |peer, model, _| {
+            peer.check_receipts(model);
+            let receipt = peer.receipts.iter().find(|receipt| receipt.id == id).expect("it was sent here");
+            peer.machine.progress(receipt.key, id.epoch, id.sequence)
+        })
+        .expect("a peer")
+    }
+
+    pub(crate) fn events(&mut self, side: Side) -> Vec<Event> {
+        self.with(self.on(side), |peer, _, _| peer.events.clone()).unwrap_or_default()
+    }
+
+    /// Forgets what has happened so far.
+    pub(crate) fn forget_events(&mut self) {
+        for side in BOTH {
+            self.with(self.on(side), |peer, _, _| (peer.events.clear(), peer.frames.clear()));
+        }
+    }
+
+    pub(crate) fn is_channel_there(&mut self, side: Side, label: &str) -> bool {
+        let is_there = |peer: &crate::peer::Peer| {
+            peer.channels.get(label).is_some_and(|open| peer.machine.channel_stats(open.key).is_some())
+        };
+        self.with(self.on(side), |peer, _, _| is_there(peer)).unwrap_or_default()
+    }
+
+    /// Labels that the acceptor's application learns of.
+    pub(crate) fn incoming(&mut self) -> Vec<String> {
+        let next = |peer: &mut crate::peer::Peer| peer.machine.next_incoming().map(|(label, _)| label);
+        std::iter::from_fn(|| self.with(self.on(Side::Acceptor), |peer, _, _| next(peer)).flatten()).collect()
+    }
+
+    /// The connection is lost, and both sides notice.
+    pub(crate) fn cut_now(&mut self) {
+        self.cut_all([Some(ms(0)), Some(ms(0))]);
+    }
+}
