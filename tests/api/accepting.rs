@@ -9,7 +9,7 @@ use bowline::tls::ClientAuth;
 use bowline::{Credentials, Endpoint};
 
 use crate::support::{
-    accept, dialer, event, identity, line, listen, localhost, meet, nimble, text, trust, within,
+    accept, dialer, event, identity, line, listen, localhost, meet, nimble, text, trust, until, within,
 };
 
 /// Dials without waiting for it.
@@ -76,6 +76,43 @@ async fn a_dialer_that_went_away_cannot_be_accepted() {
     let (session, _accepted) = meet(&client, &server).await;
     assert_eq!(session.state(), SessionState::Connected);
     assert_eq!(server.stats().sessions, 1);
+}
+
+#[tokio::test]
+async fn an_accept_that_is_cancelled_leaves_no_session_behind() {
+    let (client, server) = (dialer(nimble()), listen(nimble()));
+    let dialing = dial(&client, &server);
+    let incoming = within("a dialer", server.accept()).await.unwrap();
+    // Polled once, it has made the session, and waits for the dialer.
+    tokio::select! {
+        biased;
+        _ = incoming.accept() => panic!("the dialer cannot know yet"),
+        () = std::future::ready(()) => {}
+    }
+    match within("the dial", dialing).await.unwrap() {
+        Ok(session) => assert_eq!(within("its end", session.closed()).await.code, CloseCode::Dropped),
+        Err(ConnectError::Refused(reason)) => assert_eq!(reason.code, CloseCode::Dropped),
+        Err(other) => panic!("{other}"),
+    }
+    until("no session", || server.stats().sessions + client.stats().sessions == 0).await;
+}
+
+#[tokio::test]
+async fn waiting_for_dialers_can_be_cancelled_without_missing_one() {
+    let (client, server) = (dialer(nimble()), listen(nimble()));
+    let dialing = dial(&client, &server);
+    let incoming = within("a dialer", async {
+        loop {
+            tokio::select! {
+                biased;
+                incoming = server.accept() => return incoming.unwrap(),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    })
+    .await;
+    let accepted = within("a session", incoming.accept()).await.unwrap();
+    assert_eq!(within("a session", dialing).await.unwrap().unwrap().id(), accepted.id());
 }
 
 #[tokio::test]

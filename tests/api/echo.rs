@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{line, ordered, pair, text, within};
+use bowline::error::OpenError;
+
+use crate::support::{line, ordered, pair, text, until, within};
 
 #[tokio::test]
 async fn what_one_side_sends_the_other_can_send_back() {
@@ -108,4 +110,35 @@ async fn ten_thousand_messages_each_way_arrive_in_order() {
     there.await.unwrap();
     back.await.unwrap();
     assert_eq!(line.peer.try_recv(), None);
+}
+
+#[tokio::test]
+async fn a_label_can_be_used_again_when_both_sides_have_finished_it() {
+    let pair = pair().await;
+    for turn in 0..20 {
+        // The other side's last word may still be under way.
+        let mut again = None;
+        within("the label", async {
+            while again.is_none() {
+                match pair.dialed.open("again", ordered()).await {
+                    Ok(handles) => again = Some(handles),
+                    Err(OpenError::AlreadyOpen(_)) => tokio::task::yield_now().await,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        })
+        .await;
+        let (out, mut back) = again.unwrap();
+        let mut incoming = pair.accepted.incoming_channels();
+        let label = within("the label", incoming.next()).await.unwrap().label;
+        let (peer_out, mut peer) = pair.accepted.open(&label, ordered()).await.unwrap();
+        let receipt = out.send(turn.to_string()).await.unwrap();
+        drop(out);
+        drop(peer_out);
+        assert_eq!(text(&mut peer).await, turn.to_string());
+        assert_eq!(within("the end of the inbox", peer.recv()).await, None);
+        assert_eq!(within("the end of the inbox", back.recv()).await, None);
+        within("handled", receipt).await.unwrap();
+    }
+    until("no channel", || pair.dialed.stats().channels + pair.accepted.stats().channels == 0).await;
 }

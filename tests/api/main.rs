@@ -12,6 +12,7 @@ mod errors;
 mod heartbeat;
 mod kills;
 mod liveness;
+mod parts;
 mod pressure;
 mod receipts;
 mod reconnecting;
