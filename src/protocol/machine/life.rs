@@ -109,10 +109,13 @@ impl Machine {
     }
 
     pub(super) fn dial_failed(&mut self, now: Instant) {
-        if self.path() != PathLiveness::Alive && self.process != ProcessLiveness::Unreachable {
+        if self.path() != PathLiveness::Alive {
             self.process = ProcessLiveness::Unreachable;
         }
-        self.plan_redial(now);
+        // The old link may have come back to life since; if it dies after all, its heart says so.
+        if self.detached_since.is_some() {
+            self.plan_redial(now);
+        }
     }
 
     /// Plans the next attempt, unless one is under way, or the policy has given up.
