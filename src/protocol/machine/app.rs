@@ -81,6 +81,8 @@ impl Machine {
             return Err(OpenError::ChannelMismatch { label: label.to_owned(), expected, found });
         }
         channel.inbox.grant(window_of(&config));
+        // What has waited for a reader is not late yet.
+        channel.inbox.watch.forgive(now);
         let outbox = Outbox::new(config.outbox_messages, config.outbox_bytes);
         match channel.local.as_mut() {
             Some(local) => local.outbox.set_limits(config.outbox_messages, config.outbox_bytes),

@@ -20,7 +20,7 @@ use crate::error::{CloseCode, CloseReason, Side};
 use crate::id::Epoch;
 use crate::protocol::heartbeat::Heart;
 use crate::protocol::journal::Record;
-use crate::protocol::liveness::Lease;
+use crate::protocol::liveness::{Lease, StallWatch};
 use crate::protocol::outbox::ResetCount;
 use crate::protocol::proof;
 use crate::protocol::types::{
@@ -251,14 +251,16 @@ impl Machine {
         }
         let first = self.peer.epoch.is_none();
         let reset = (self.peer.epoch != Some(epoch)).then(|| self.begin_peer_epoch(epoch));
-        self.set_attached(link, welcome, (!first && reset.is_none()).then_some(0), now);
+        let resumes = self.confirmed && !first && reset.is_none();
+        self.set_attached(link, welcome, resumes.then_some(0), now);
         self.counts.attaches += 1;
         self.detached_since = None;
         self.redial.backoff.reset();
         (self.redial.planned, self.redial.gave_up) = (None, false);
         self.process = ProcessLiveness::Alive;
         self.rewind_channels();
-        if self.role == Role::Dialer || !first {
+        // An acceptor's first attach is complete with the Confirm.
+        if self.confirmed {
             self.report_attach(first, reset.unwrap_or_default());
         }
         self.reject_too_large();
@@ -306,7 +308,7 @@ impl Machine {
                 let start = local.outbox.floor();
                 let count = local.outbox.on_reset(redeliver);
                 (local.window, local.peer_ended, local.peer_forgot) = (Window::INITIAL, false, false);
-                local.refused = None;
+                (local.refused, local.watch) = (None, StallWatch::default());
                 channel.stats.unknown += count.unknown;
                 total.unknown += count.unknown;
                 total.redelivered += count.redelivered;
@@ -319,6 +321,7 @@ impl Machine {
             }
             self.wake_channel(key);
         }
+        self.stall_over();
         total
     }
 
