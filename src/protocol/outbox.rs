@@ -313,16 +313,22 @@ impl Outbox {
         self.resolve(self.written_below.max(self.floor), self.next(), outcome)
     }
 
-    /// Ends each unresolved message above `limit` bytes that was never written.
-    pub fn resolve_too_large(&mut self, limit: u64, outcome: &Outcome) -> u64 {
-        let first = self.written_below.max(self.floor);
-        let large: Vec<Sequence> = (first..self.next())
-            .filter(|sequence| {
-                let entry = self.entries.get((sequence - self.floor) as usize);
-                entry.is_some_and(|entry| entry.state != State::Resolved && u64::from(entry.size) > limit)
-            })
-            .collect();
-        large.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, outcome)).sum()
+    /// Ends each message above `limit` bytes that the peer is not known to have: with `outcome` if it was never written;
+    /// one that was, in doubt or to a peer that allowed more, is unknown. Returns how many of each.
+    pub fn resolve_too_large(&mut self, limit: u64, outcome: &Outcome) -> (u64, u64) {
+        let large =
+            |(_, entry): &(Sequence, &Entry)| entry.state == State::Open && u64::from(entry.size) > limit;
+        let large = (self.floor..).zip(&self.entries).filter(large);
+        let large: Vec<Sequence> = large.map(|(sequence, _)| sequence).collect();
+        let (mut unwritten, mut written) = (0, 0);
+        for sequence in large {
+            if sequence < self.written_below {
+                written += self.resolve(sequence, sequence + 1, &Outcome::Unknown);
+            } else {
+                unwritten += self.resolve(sequence, sequence + 1, outcome);
+            }
+        }
+        (unwritten, written)
     }
 
     /// The peer forgot everything: what was written may or may not have been handled. What was not goes on as if

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bowline::config::ChannelConfig;
 use bowline::error::{CloseReason, SendError};
 use bowline::id::{ChannelId, Epoch, MessageId};
-use bowline::protocol::journal::{Batch, Record, Snapshot};
+use bowline::protocol::journal::{Batch, Snapshot};
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{ChannelKey, Event, LinkId, Progress, SessionState, Setup};
 use bowline::wire::{Control, Frame};
@@ -263,7 +263,10 @@ impl Peer {
                 "G10: {label} has {stats:?}, limit {messages}"
             );
             // What a durable peer had received was freed, and is there again after a restart (rule R3).
-            assert!(doubt || self.restored || stats.outbox_bytes <= bytes, "G10: {label} has {stats:?}, limit {bytes}");
+            assert!(
+                doubt || self.restored || stats.outbox_bytes <= bytes,
+                "G10: {label} has {stats:?}, limit {bytes}"
+            );
             let (windows, granted) = (if doubt { 3 } else { 1 }, crate::world::granted());
             assert!(stats.inbox_messages as u64 <= windows * granted.messages, "G10: {label} has {stats:?}");
             assert!(stats.inbox_bytes as u64 <= windows * granted.bytes, "G10: {label} has {stats:?}");

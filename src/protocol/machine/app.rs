@@ -386,9 +386,10 @@ impl Machine {
         for (key, channel) in self.channels.iter_mut() {
             let Some(local) = channel.local.as_mut() else { continue };
             let start = local.outbox.floor();
-            let rejected = local.outbox.resolve_too_large(limit, &outcome);
+            let (rejected, unknown) = local.outbox.resolve_too_large(limit, &outcome);
             channel.stats.rejected += rejected;
-            if rejected > 0 {
+            channel.stats.unknown += unknown;
+            if rejected + unknown > 0 {
                 changed.push((key, local.id, start, local.outbox.floor()));
             }
         }
