@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::outcomes::Outcomes;
+use super::ranges::RangeSet;
 use super::types::{Progress, Window};
 use crate::error::Outcome;
 use crate::id::Sequence;
@@ -30,8 +31,10 @@ pub struct Outbox {
     cursor: Sequence,
     entries: VecDeque<Entry>,
     outcomes: Outcomes,
-    /// Below this, every entry is marked received.
-    received_below: Sequence,
+    /// What the peer's session is known to hold, or to need no more.
+    received: RangeSet,
+    /// What is resolved: a peer that says so twice costs no second look at each message.
+    resolved: RangeSet,
     /// Unresolved messages that the peer's session holds.
     at_peer: usize,
     /// Unresolved messages, and their bytes.
@@ -100,7 +103,8 @@ impl Outbox {
             cursor: 0,
             entries: VecDeque::new(),
             outcomes: Outcomes::new(MAX_OUTCOMES),
-            received_below: 0,
+            received: RangeSet::default(),
+            resolved: RangeSet::default(),
             at_peer: 0,
             messages: 0,
             bytes: 0,
@@ -120,19 +124,23 @@ impl Outbox {
         let mut open = open.into_iter().peekable();
         outbox.floor = open.peek().map_or(next, |&(first, _)| first);
         outbox.cursor = outbox.floor;
-        outbox.received_below = outbox.floor;
         outbox.acknowledged = outbox.floor;
+        outbox.resolved = RangeSet::all_below(outbox.floor);
         for (sequence, payload) in open {
-            while outbox.next() < sequence {
-                outbox.entries.push_back(Entry::resolved());
-            }
+            outbox.pass_until(sequence);
             outbox.push(payload, 0);
         }
-        while outbox.next() < next {
-            outbox.entries.push_back(Entry::resolved());
-        }
+        outbox.pass_until(next);
         outbox.written_below = next;
         outbox
+    }
+
+    /// Everything up to `sequence` is resolved already.
+    fn pass_until(&mut self, sequence: Sequence) {
+        self.resolved.insert_range(self.next(), sequence);
+        while self.next() < sequence {
+            self.entries.push_back(Entry::resolved());
+        }
     }
 
     /// An empty outbox with the same limits.
@@ -188,7 +196,7 @@ impl Outbox {
 
     /// Every message below is held by the peer's session, or resolved.
     pub fn received_below(&self) -> Sequence {
-        self.received_below.max(self.floor)
+        self.received.below().max(self.floor)
     }
 
     /// Whether the peer's session holds messages that its application has not resolved.
@@ -254,9 +262,9 @@ impl Outbox {
 
     /// The peer's session holds `start..end`. With a durable peer the payloads are freed (rule R3).
     pub fn on_received(&mut self, start: Sequence, end: Sequence, durable: bool) {
-        let start = start.max(self.received_below).max(self.floor);
         let end = end.min(self.next());
-        for sequence in start..end {
+        for sequence in self.received.missing(start.max(self.floor), end).into_iter().flat_map(|(s, e)| s..e)
+        {
             let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
             if entry.state == State::Open {
                 entry.state = State::Received;
@@ -267,9 +275,8 @@ impl Outbox {
                 }
             }
         }
-        if start <= self.received_below.max(self.floor) {
-            self.received_below = self.received_below.max(end);
-        }
+        self.received.insert_range(0, self.floor);
+        self.received.insert_range(start, end);
     }
 
     /// The peer knows that everything below `below` is resolved.
@@ -281,11 +288,8 @@ impl Outbox {
     pub fn resolve(&mut self, start: Sequence, end: Sequence, outcome: &Outcome) -> u64 {
         let end = end.min(self.next());
         let mut resolved = 0;
-        for sequence in start.max(self.floor)..end {
+        for sequence in self.resolved.missing(start, end).into_iter().flat_map(|(s, e)| s..e) {
             let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
-            if entry.state == State::Resolved {
-                continue;
-            }
             self.at_peer -= usize::from(entry.state == State::Received);
             entry.state = State::Resolved;
             self.messages -= 1;
@@ -295,15 +299,15 @@ impl Outbox {
                 self.window_used -= u64::from(entry.size);
             }
             if *outcome != Outcome::Handled {
-                self.exception_below = sequence + 1;
+                self.exception_below = self.exception_below.max(sequence + 1);
             }
             self.outcomes.record(sequence, outcome.clone());
             resolved += 1;
         }
-        while self.entries.front().is_some_and(|entry| entry.state == State::Resolved) {
-            self.entries.pop_front();
-            self.floor += 1;
-        }
+        self.resolved.insert_range(start, end);
+        let passed = self.resolved.below() - self.floor;
+        self.entries.drain(..(passed as usize).min(self.entries.len()));
+        self.floor += passed;
         self.cursor = self.cursor.max(self.floor);
         resolved
     }
@@ -313,16 +317,22 @@ impl Outbox {
         self.resolve(self.written_below.max(self.floor), self.next(), outcome)
     }
 
-    /// Ends each unresolved message above `limit` bytes that was never written.
-    pub fn resolve_too_large(&mut self, limit: u64, outcome: &Outcome) -> u64 {
-        let first = self.written_below.max(self.floor);
-        let large: Vec<Sequence> = (first..self.next())
-            .filter(|sequence| {
-                let entry = self.entries.get((sequence - self.floor) as usize);
-                entry.is_some_and(|entry| entry.state != State::Resolved && u64::from(entry.size) > limit)
-            })
-            .collect();
-        large.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, outcome)).sum()
+    /// Ends each message above `limit` bytes that the peer is not known to have: with `outcome` if it was never written;
+    /// one that was, in doubt or to a peer that allowed more, is unknown. Returns how many of each.
+    pub fn resolve_too_large(&mut self, limit: u64, outcome: &Outcome) -> (u64, u64) {
+        let large =
+            |(_, entry): &(Sequence, &Entry)| entry.state == State::Open && u64::from(entry.size) > limit;
+        let large = (self.floor..).zip(&self.entries).filter(large);
+        let large: Vec<Sequence> = large.map(|(sequence, _)| sequence).collect();
+        let (mut unwritten, mut written) = (0, 0);
+        for sequence in large {
+            if sequence < self.written_below {
+                written += self.resolve(sequence, sequence + 1, &Outcome::Unknown);
+            } else {
+                unwritten += self.resolve(sequence, sequence + 1, outcome);
+            }
+        }
+        (unwritten, written)
     }
 
     /// The peer forgot everything: what was written may or may not have been handled. What was not goes on as if
@@ -349,7 +359,7 @@ impl Outbox {
         } else {
             count.unknown = self.resolve(self.floor, self.written_below, &Outcome::Unknown);
         }
-        self.received_below = self.floor;
+        self.received = RangeSet::all_below(self.floor);
         self.acknowledged = self.floor;
         self.rewind();
         count

@@ -38,6 +38,26 @@ impl RangeSet {
         }
     }
 
+    /// The parts of `start..end` that are not in the set, in order.
+    pub fn missing(&self, start: Sequence, end: Sequence) -> Vec<(Sequence, Sequence)> {
+        let mut missing = Vec::new();
+        let mut at = start.max(self.below);
+        let first = self.above.partition_point(|&(_, range_end)| range_end <= at);
+        for &(range_start, range_end) in self.above.get(first..).unwrap_or_default() {
+            if range_start >= end {
+                break;
+            }
+            if at < range_start {
+                missing.push((at, range_start));
+            }
+            at = at.max(range_end);
+        }
+        if at < end {
+            missing.push((at, end));
+        }
+        missing
+    }
+
     /// Adds one sequence; `false` if it was in the set.
     pub fn insert(&mut self, sequence: Sequence) -> bool {
         if sequence == self.below {
@@ -107,6 +127,9 @@ mod tests {
                     ranges.insert_range(start, start + length);
                     plain.extend(start..start + length);
                 }
+                let missing = ranges.missing(5, 70);
+                let listed: BTreeSet<u64> = missing.iter().flat_map(|&(start, end)| start..end).collect();
+                prop_assert_eq!(listed, (5..70).filter(|s| !plain.contains(s)).collect());
                 for sequence in 0..80 {
                     prop_assert_eq!(ranges.contains(sequence), plain.contains(&sequence), "at {}", sequence);
                 }

@@ -54,8 +54,8 @@ pub struct Setup {
     pub durable: bool,
 }
 
-/// A connection whose QUIC handshake is complete.
-#[derive(Clone, Debug)]
+/// A connection whose QUIC handshake is complete. Neither exporter nor credentials are ever shown.
+#[derive(Clone)]
 pub struct LinkInfo {
     /// TLS exporter of the connection, label `EXPORTER-bowline-attach`, no context.
     pub exporter: [u8; 32],
@@ -63,6 +63,12 @@ pub struct LinkInfo {
     pub binding: Vec<u8>,
     /// Application credentials to present (dialer), at most 4 KiB.
     pub credentials: Bytes,
+}
+
+impl std::fmt::Debug for LinkInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LinkInfo").field("anonymous", &self.binding.is_empty()).finish_non_exhaustive()
+    }
 }
 
 /// What the driver knows of a link's transport, told before `handle_timeout`.

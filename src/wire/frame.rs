@@ -72,8 +72,8 @@ pub struct PeerLimits {
     pub max_channels: u32,
 }
 
-/// See [`Control::Hello`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// See [`Control::Hello`]. Neither secret nor credentials nor proof are ever shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// Lowest protocol version the dialer speaks.
     pub version_min: u32,
@@ -95,6 +95,19 @@ pub struct Hello {
     pub limits: PeerLimits,
     /// Application credentials, at most [`MAX_CREDENTIALS`](crate::wire::MAX_CREDENTIALS) bytes.
     pub credentials: Bytes,
+}
+
+impl std::fmt::Debug for Hello {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hello")
+            .field("versions", &(self.version_min..=self.version_max))
+            .field("session", &self.session)
+            .field("epoch", &self.epoch)
+            .field("peer_epoch", &self.peer_epoch)
+            .field("counter", &self.counter)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 /// See [`Control::Welcome`].

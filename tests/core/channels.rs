@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use bowline::error::Outcome;
+use bowline::error::{Outcome, SendError};
 use bowline::protocol::types::Progress;
 
 use crate::link::Side;
 use crate::scene::{BOTH, connected, ms, secs};
-use crate::world::{Settings, World};
+use crate::world::{MAX_MESSAGE, Settings, Who, World};
 
 /// Both sides finish a label; the news that the acceptor has it all is lost with the link.
 fn half_forgotten(world: &mut World) {
@@ -140,4 +140,43 @@ fn channels_a_label_announced_under_two_epochs_is_given_once() {
     let label = |world: &mut World| world.dialer.machine.next_incoming().map(|(label, _)| label);
     assert_eq!(label(&mut world).as_deref(), Some("chat"));
     assert_eq!(label(&mut world), None);
+}
+
+#[test]
+fn channels_what_the_peer_does_not_take_is_rejected_when_that_is_known() {
+    let settings = Settings { max_message: [MAX_MESSAGE, 1000], ..Settings::default() };
+    let mut world = World::new(settings, 1);
+    world.open_plainly(Side::Dialer, "chat");
+    let sizes = [10, 2000, 10, 1001, 1000];
+    let ids = sizes.map(|size| world.say(Side::Dialer, "chat", size));
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    world.run(secs(1));
+    // What comes after a rejected message waits for the word that it does not come.
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [2]);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [4]);
+    world.run(secs(1));
+    let ends = ids.map(|id| matches!(world.progress(Side::Dialer, id), Progress::Resolved(Outcome::Handled)));
+    assert_eq!(ends, [true, false, true, false, true]);
+    let payload = vec![0; 1001].into();
+    let refused = world.with(Who::Dialer, |peer, model, _| peer.send("chat", payload, model));
+    assert_eq!(refused, Some(Err(SendError::TooLarge { size: 1001, limit: 1000 })));
+}
+
+#[test]
+fn channels_a_message_too_large_for_the_peer_is_not_sent_after_a_restart() {
+    let settings =
+        Settings { stores: [true, false], max_message: [MAX_MESSAGE, 1000], ..Settings::default() };
+    let mut world = World::new(settings, 1);
+    world.open_plainly(Side::Dialer, "chat");
+    let id = world.say(Side::Dialer, "chat", 2000);
+    // The process ends before its first connection; the next one cannot know that.
+    world.run(ms(10));
+    world.model.losses += 1;
+    world.restart_dialer(0, None);
+    world.run(secs(5));
+    assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+    assert_eq!(world.progress(Side::Dialer, id), Progress::Resolved(Outcome::Unknown));
 }

@@ -4,6 +4,7 @@
 mod attach;
 mod channels;
 mod journal;
+mod life;
 mod link;
 mod model;
 mod net;

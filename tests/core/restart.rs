@@ -101,7 +101,7 @@ impl World {
         let machine = Machine::restore(setup.clone(), snapshot, now);
         let mut peer = Peer::new(old.side, machine, setup, old.store);
         (peer.handed, peer.heard, peer.hearing) = (old.handed, old.heard, old.hearing);
-        peer.other_journals = old.other_journals;
+        (peer.other_journals, peer.restored) = (old.other_journals, true);
         for (label, open) in old.channels {
             peer.open(&label, open.config, open.redeliver, open.limits, now);
         }

@@ -77,7 +77,6 @@ async fn an_answer_that_breaks_the_rules_ends_the_dial_and_is_named_to_both() {
 }
 
 #[tokio::test]
-#[ignore = "the link is closed, but the machine does not end the session (rule W13)"]
 async fn a_welcome_to_another_hello_ends_the_dial_and_is_named_to_both() {
     let version = Control::Welcome(Welcome { version: 2, ..welcome(1) });
     the_dial_ends([

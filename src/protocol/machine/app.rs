@@ -81,6 +81,8 @@ impl Machine {
             return Err(OpenError::ChannelMismatch { label: label.to_owned(), expected, found });
         }
         channel.inbox.grant(window_of(&config));
+        // What has waited for a reader is not late yet.
+        channel.inbox.watch.forgive(now);
         let outbox = Outbox::new(config.outbox_messages, config.outbox_bytes);
         match channel.local.as_mut() {
             Some(local) => local.outbox.set_limits(config.outbox_messages, config.outbox_bytes),
@@ -384,9 +386,10 @@ impl Machine {
         for (key, channel) in self.channels.iter_mut() {
             let Some(local) = channel.local.as_mut() else { continue };
             let start = local.outbox.floor();
-            let rejected = local.outbox.resolve_too_large(limit, &outcome);
+            let (rejected, unknown) = local.outbox.resolve_too_large(limit, &outcome);
             channel.stats.rejected += rejected;
-            if rejected > 0 {
+            channel.stats.unknown += unknown;
+            if rejected + unknown > 0 {
                 changed.push((key, local.id, start, local.outbox.floor()));
             }
         }

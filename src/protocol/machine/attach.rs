@@ -20,17 +20,20 @@ use crate::error::{CloseCode, CloseReason, Side};
 use crate::id::Epoch;
 use crate::protocol::heartbeat::Heart;
 use crate::protocol::journal::Record;
-use crate::protocol::liveness::Lease;
+use crate::protocol::liveness::{Lease, StallWatch};
 use crate::protocol::outbox::ResetCount;
 use crate::protocol::proof;
 use crate::protocol::types::{
     ChannelKey, Event, LinkEnd, LinkId, LinkInfo, LinkSample, Output, ProcessLiveness, Role, Wake, Window,
 };
 use crate::wire::heartbeat::{INTERVALS_S, interval};
+use crate::wire::varint;
 use crate::wire::{Confirm, Control, Frame, Hello, Refuse, Retry, VERSION, Welcome};
 
 /// Hellos that one link may say before one is accepted.
 const MAX_HELLOS: u32 = 4;
+/// A link that lived this long was a success: the next loss starts from the first wait.
+const STEADY: Duration = Duration::from_secs(1);
 /// Links of one session that may wait for their Hello to be judged.
 const MAX_WAITING: usize = 4;
 
@@ -134,10 +137,10 @@ impl Machine {
     }
 
     fn handle_welcome(&mut self, link: LinkId, welcome: Welcome, now: Instant) {
-        let Some(joining) = self.joining.take() else { return };
-        if !joining.hello_sent || welcome.counter != joining.counter || welcome.version != VERSION {
+        let answers = |joining: &mut Joining| joining.hello_sent && welcome.counter == joining.counter;
+        let Some(joining) = self.joining.take_if(answers).filter(|_| welcome.version == VERSION) else {
             return self.violation(link, "a Welcome that answers no Hello of this link (rule S1)", now);
-        }
+        };
         if self.peer.epoch != Some(welcome.epoch) && self.is_overfull() {
             self.close_link(link, CloseCode::Busy, "messages of former epochs are still untaken");
             return self.dial_failed(now);
@@ -154,6 +157,9 @@ impl Machine {
     }
 
     fn handle_retry(&mut self, link: LinkId, retry: Retry, now: Instant) {
+        if matches!(retry, Retry::Stale(last) if last >= varint::MAX) {
+            return self.violation(link, "a Stale that leaves no counter to use (rule W2)", now);
+        }
         let exhausted = match self.joining.as_mut() {
             Some(joining) => {
                 joining.retries += 1;
@@ -247,18 +253,24 @@ impl Machine {
     /// The link carries the session from now on.
     fn attach(&mut self, link: LinkId, epoch: Epoch, welcome: Option<Welcome>, now: Instant) {
         if let Some(old) = self.attached.take() {
-            self.close_link(old.link, CloseCode::Superseded, &self.counter.to_string());
+            match self.role {
+                Role::Dialer => self.close_link(old.link, CloseCode::Reattach, "a newer link took over"),
+                Role::Acceptor => {
+                    self.close_link(old.link, CloseCode::Superseded, &self.counter.to_string());
+                }
+            }
         }
         let first = self.peer.epoch.is_none();
         let reset = (self.peer.epoch != Some(epoch)).then(|| self.begin_peer_epoch(epoch));
-        self.set_attached(link, welcome, (!first && reset.is_none()).then_some(0), now);
+        let resumes = self.confirmed && !first && reset.is_none();
+        self.set_attached(link, welcome, resumes.then_some(0), now);
         self.counts.attaches += 1;
         self.detached_since = None;
-        self.redial.backoff.reset();
         (self.redial.planned, self.redial.gave_up, self.redial.moving) = (None, false, false);
         self.process = ProcessLiveness::Alive;
         self.rewind_channels();
-        if self.role == Role::Dialer || !first {
+        // An acceptor's first attach is complete with the Confirm.
+        if self.confirmed {
             self.report_attach(first, reset.unwrap_or_default());
         }
         self.reject_too_large();
@@ -274,7 +286,7 @@ impl Machine {
         self.lease = (!dialer).then(|| Lease::new(Duration::from_secs(longest.into()), now));
         let hold = self.journal.last_batch();
         let sample = LinkSample::default();
-        self.attached = Some(Attached { link, room: 0, hold, welcome, sample, heart, resuming });
+        self.attached = Some(Attached { link, since: now, room: 0, hold, welcome, sample, heart, resuming });
     }
 
     fn report_attach(&mut self, first: bool, reset: ResetCount) {
@@ -306,7 +318,7 @@ impl Machine {
                 let start = local.outbox.floor();
                 let count = local.outbox.on_reset(redeliver);
                 (local.window, local.peer_ended, local.peer_forgot) = (Window::INITIAL, false, false);
-                local.refused = None;
+                (local.refused, local.watch) = (None, StallWatch::default());
                 channel.stats.unknown += count.unknown;
                 total.unknown += count.unknown;
                 total.redelivered += count.redelivered;
@@ -319,6 +331,7 @@ impl Machine {
             }
             self.wake_channel(key);
         }
+        self.stall_over();
         total
     }
 
@@ -410,7 +423,10 @@ impl Machine {
 
     /// The session goes on without a link.
     pub(super) fn detach(&mut self, now: Instant) {
-        self.attached = None;
+        // A peer that welcomes and closes at once is not to be dialed in a circle (guarantee G15).
+        if self.attached.take().is_some_and(|attached| now >= attached.since + STEADY) {
+            self.redial.backoff.reset();
+        }
         self.lease = None;
         self.ack_due = None;
         self.detached_since.get_or_insert(now);

@@ -151,8 +151,10 @@ impl Inbox {
 
     /// What the sender has resolved will not come any more. What of it has come and is still here counts in no window any
     /// more: the sender has given up knowing what becomes of it.
-    pub(super) fn raise_floor(&mut self, epoch: Epoch, floor: Sequence) {
-        if floor > self.floor {
+    /// Returns whether the floor was lower.
+    pub(super) fn raise_floor(&mut self, epoch: Epoch, floor: Sequence) -> bool {
+        let raised = floor > self.floor;
+        if raised {
             if floor > self.ledger.handled_below() {
                 let passed = self.floor..floor;
                 let given_up = |id: MessageId| id.epoch == epoch && passed.contains(&id.sequence);
@@ -167,6 +169,7 @@ impl Inbox {
             self.reorder.raise_floor(floor);
             self.ledger.raise_floor(floor);
         }
+        raised
     }
 
     /// The sender begins a new epoch: its numbers start anew. What was received stays to be handed over.

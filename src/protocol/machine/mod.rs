@@ -105,6 +105,7 @@ struct Peer {
 #[derive(Debug)]
 struct Attached {
     link: LinkId,
+    since: Instant,
     /// Bytes of channel data that the driver will take.
     room: i64,
     /// Nothing leaves before this batch is durable (rule R4).

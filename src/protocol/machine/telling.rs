@@ -131,7 +131,8 @@ impl Machine {
     }
 
     fn handle_sending_lane(&mut self, lane: SendingLane, now: Instant) -> Result<(), &'static str> {
-        let key = match self.channels.by_remote(lane.channel) {
+        let known = self.channels.by_remote(lane.channel);
+        let key = match known {
             Some(key) => key,
             None if self.channels.was_remote(lane.channel) => {
                 self.tell_gone(&lane);
@@ -143,15 +144,19 @@ impl Machine {
             return Ok(());
         };
         let Some(remote) = channel.remote.as_mut() else { return Ok(()) };
-        if channel.label != lane.label || remote.end.is_some_and(|end| lane.end != Some(end)) {
-            return Err("a channel changed its label or its end (rule C1)");
+        if channel.label != lane.label || remote.delivery != lane.delivery {
+            return Err("a channel changed its label or its delivery (rule C1)");
+        }
+        if remote.end.is_some_and(|end| lane.end != Some(end)) {
+            return Err("a channel changed its end (rule C1)");
         }
         if lane.end.is_some_and(|end| end < lane.floor) {
             return Err("a channel's floor is beyond its end (rule N1)");
         }
+        let news = known.is_none() || remote.end != lane.end;
         remote.end = lane.end;
-        channel.inbox.raise_floor(epoch, lane.floor);
-        if let Ok(delivery) = remote.delivery {
+        let news = channel.inbox.raise_floor(epoch, lane.floor) || news;
+        if let (Ok(delivery), true) = (remote.delivery, news) {
             let (channel, label, floor, end) = (lane.channel, lane.label, lane.floor, lane.end);
             self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
         }
