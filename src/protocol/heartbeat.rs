@@ -28,6 +28,8 @@ pub struct Heart {
     interval: Duration,
     state: State,
     parity: bool,
+    /// The first beat was sent. Until then evidence does not replace it: only a beat tells the peer the interval.
+    begun: bool,
     /// When something we sent was last known to have arrived; `None` before the first time.
     evidence: Option<Instant>,
     /// Shortens this interval by up to 10 %, so that many clients do not beat together.
@@ -66,7 +68,7 @@ impl Heart {
     /// A heart for a link attached at `now`; its first beat is due at once.
     pub fn new(interval: Duration, now: Instant) -> Self {
         let state = State::Resting { due: now };
-        Self { interval, state, parity: false, evidence: None, jitter: 0, last_sample: None }
+        Self { interval, state, parity: false, begun: false, evidence: None, jitter: 0, last_sample: None }
     }
 
     /// Whether beats are unanswered beyond their time.
@@ -106,6 +108,9 @@ impl Heart {
     fn proved(&mut self, at: Instant) -> bool {
         let suspect = self.is_suspect();
         self.evidence = Some(at);
+        if !self.begun {
+            return suspect;
+        }
         let shorter = self.interval * u32::from(self.jitter) / (10 * 255);
         self.state = State::Resting { due: at + self.interval - shorter };
         suspect
@@ -137,6 +142,7 @@ impl Heart {
             return Some(Pulse::Dead);
         }
         self.parity = !self.parity;
+        self.begun = true;
         self.state = State::Waiting { unanswered: unanswered + 1, overdue: now + answer_time(rtt) };
         Some(Pulse::Beat { parity: self.parity, suspect: unanswered == 1 })
     }
@@ -209,6 +215,17 @@ mod tests {
             assert_eq!(heart.poll(at, RTT, 0), None, "at {second} s");
         }
         assert!(heart.poll(now + Duration::from_secs(60) + INTERVAL, RTT, 0).is_some());
+    }
+
+    #[test]
+    fn the_first_beat_is_sent_even_if_something_else_has_arrived_before() {
+        let (mut heart, now) = started();
+        heart.evidence(now);
+        heart.sample(1, now);
+        heart.sample(2, now);
+        assert!(heart.poll(now, RTT, 0).is_some());
+        heart.evidence(now + RTT);
+        assert_eq!(heart.deadline(), Some(now + RTT + INTERVAL));
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Machine {
                 let (_, info) = self.waiting.swap_remove(position);
                 self.handle_hello(link, info, *hello, now);
             }
+            // Two Closes have crossed: both sides know, and nothing is left to wait for.
+            (Frame::Control(Control::CloseAck), _) if self.linger.is_some_and(|(on, _)| on == link) => {
+                self.linger = None;
+                self.close_link(link, CloseCode::Normal, "the session is over");
+            }
             _ => self.counts.fenced_frames += 1,
         }
     }
