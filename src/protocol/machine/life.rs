@@ -110,13 +110,12 @@ impl Machine {
 
     pub(super) fn dial_failed(&mut self, now: Instant) {
         self.redial.moving = false;
-        if self.path() != PathLiveness::Alive {
-            self.process = ProcessLiveness::Unreachable;
+        if self.path() == PathLiveness::Alive {
+            // The old link has proved in the meantime that it still leads somewhere; if it dies after all, its heart says so.
+            return;
         }
-        // The old link may have come back to life since; if it dies after all, its heart says so.
-        if self.detached_since.is_some() {
-            self.plan_redial(now);
-        }
+        self.process = ProcessLiveness::Unreachable;
+        self.plan_redial(now);
     }
 
     /// Plans the next attempt, unless one is under way, or the policy has given up.
