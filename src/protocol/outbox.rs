@@ -339,30 +339,71 @@ impl Outbox {
     /// nothing had happened.
     pub fn on_reset(&mut self, redeliver: bool) -> ResetCount {
         let mut count = ResetCount::default();
-        if redeliver {
-            for sequence in self.floor..self.written_below {
-                let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
-                match entry.state {
-                    State::Resolved => {}
-                    // The payload was freed on the word of a durable peer that has now lost it.
-                    State::Received if entry.payload.len() != entry.size as usize => {
-                        count.unknown += self.resolve(sequence, sequence + 1, &Outcome::Unknown);
-                    }
-                    State::Open | State::Received => {
-                        self.at_peer -= usize::from(entry.state == State::Received);
-                        entry.state = State::Open;
-                        entry.redelivered = true;
-                        count.redelivered += 1;
-                    }
-                }
-            }
-        } else {
-            count.unknown = self.resolve(self.floor, self.written_below, &Outcome::Unknown);
-        }
+        self.doubt(self.floor, self.written_below, redeliver, &mut count);
         self.received = RangeSet::all_below(self.floor);
         self.acknowledged = self.floor;
         self.rewind();
         count
+    }
+
+    /// On a new link the peer says that it holds everything below `below`, and `ranges`. If that is less than it once
+    /// said, its store has lost its tail, and what it may have handled since is in doubt as after a reset.
+    pub fn on_peer_holds(
+        &mut self,
+        below: Sequence,
+        ranges: &[(Sequence, Sequence)],
+        handled_below: Sequence,
+        redeliver: bool,
+    ) -> ResetCount {
+        let mut count = ResetCount::default();
+        // There may be more ranges to come: of what lies beyond them nothing is said yet.
+        let end = ranges.last().map_or(self.written_below, |&(_, end)| end);
+        let starts = std::iter::once(below).chain(ranges.iter().map(|&(_, end)| end));
+        let ends = ranges.iter().map(|&(start, _)| start).chain([end]);
+        let gaps: Vec<_> = starts.zip(ends).filter(|(start, end)| start < end).collect();
+        if !gaps.iter().any(|&(start, end)| self.has_received_in(start, end)) {
+            return count;
+        }
+        for (start, end) in gaps {
+            self.doubt(start, end.min(self.written_below), redeliver, &mut count);
+        }
+        self.received = RangeSet::all_below(self.received.below().min(below).max(self.floor));
+        self.acknowledged = self.acknowledged.min(handled_below);
+        self.rewind();
+        count
+    }
+
+    fn has_received_in(&self, start: Sequence, end: Sequence) -> bool {
+        let entries = (self.floor..).zip(&self.entries);
+        entries
+            .skip(start.saturating_sub(self.floor) as usize)
+            .take_while(|&(sequence, _)| sequence < end)
+            .any(|(_, entry)| entry.state == State::Received)
+    }
+
+    /// Of the unresolved messages from `start` to `end` nothing is known any more.
+    fn doubt(&mut self, start: Sequence, end: Sequence, redeliver: bool, count: &mut ResetCount) {
+        if !redeliver {
+            count.unknown += self.resolve(start, end, &Outcome::Unknown);
+            return;
+        }
+        for sequence in start.max(self.floor)..end {
+            let Some(offset) = sequence.checked_sub(self.floor) else { continue };
+            let Some(entry) = self.entries.get_mut(offset as usize) else { break };
+            match entry.state {
+                State::Resolved => {}
+                // The payload was freed on the word of a durable peer that has now lost it.
+                State::Received if entry.payload.len() != entry.size as usize => {
+                    count.unknown += self.resolve(sequence, sequence + 1, &Outcome::Unknown);
+                }
+                State::Open | State::Received => {
+                    self.at_peer -= usize::from(entry.state == State::Received);
+                    entry.state = State::Open;
+                    entry.redelivered = true;
+                    count.redelivered += 1;
+                }
+            }
+        }
     }
 
     /// How far `sequence` has come.
@@ -379,5 +420,63 @@ impl Outbox {
 impl Entry {
     fn resolved() -> Self {
         Self { payload: Bytes::new(), size: 0, state: State::Resolved, redelivered: false, batch: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Window = Window { messages: 100, bytes: 1000 };
+
+    fn written(count: usize) -> Outbox {
+        let mut outbox = Outbox::new(100, 1000);
+        (0..count).for_each(|_| drop(outbox.push(Bytes::from_static(b"four"), 0)));
+        while outbox.next_outgoing(WINDOW, 0).is_some() {}
+        outbox
+    }
+
+    #[test]
+    fn a_reset_passes_over_what_ends_with_the_message_before_it() {
+        let mut outbox = written(3);
+        outbox.resolve(1, 2, &Outcome::Handled);
+        outbox.on_received(0, 1, true);
+        // The first was freed, and its end takes the floor over the second.
+        assert_eq!(outbox.on_reset(true), ResetCount { unknown: 1, redelivered: 1 });
+        assert_eq!(outbox.floor(), 2);
+        assert_eq!(
+            outbox.next_outgoing(WINDOW, 0).map(|out| (out.sequence, out.redelivered)),
+            Some((2, true))
+        );
+    }
+
+    #[test]
+    fn what_the_peer_still_holds_is_not_in_doubt() {
+        let mut outbox = written(5);
+        outbox.on_received(0, 4, false);
+        outbox.rewind();
+        assert_eq!(outbox.on_peer_holds(4, &[], 0, true), ResetCount::default());
+        assert_eq!(outbox.on_peer_holds(1, &[(2, 3)], 0, true), ResetCount { unknown: 0, redelivered: 1 });
+        let resent: Vec<_> = std::iter::from_fn(|| outbox.next_outgoing(WINDOW, 0)).collect();
+        assert_eq!(
+            resent.iter().map(|out| (out.sequence, out.redelivered)).collect::<Vec<_>>(),
+            [(1, true), (4, false)]
+        );
+    }
+
+    #[test]
+    fn the_window_counts_what_is_unresolved_below_the_cursor() {
+        let mut outbox = written(4);
+        let window = Window { messages: 100, bytes: 16 };
+        outbox.push(Bytes::from_static(b"four"), 0);
+        assert_eq!(outbox.next_outgoing(window, 0), None);
+        outbox.resolve(1, 2, &Outcome::Handled);
+        assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(4));
+        outbox.push(Bytes::from_static(b"four"), 0);
+        outbox.rewind();
+        outbox.on_received(0, 3, false);
+        assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(3));
+        assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(4));
+        assert_eq!(outbox.next_outgoing(window, 0), None);
     }
 }

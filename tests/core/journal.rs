@@ -1,11 +1,12 @@
 //! Stores: nothing leaves too early, and a process that starts again goes on (rules R3, R4, S3).
 
 use bowline::error::Outcome;
-use bowline::protocol::types::Progress;
+use bowline::id::MessageId;
+use bowline::protocol::types::{Event, Progress};
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs, stored};
-use crate::world::Settings;
+use crate::world::{Settings, World};
 
 #[test]
 fn journal_a_channel_is_announced_and_ended_only_when_that_is_durable() {
@@ -94,4 +95,43 @@ fn journal_refusing_an_old_message_marks_no_new_one() {
     assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
     world.run(secs(1));
     assert_eq!(world.progress(Side::Acceptor, id), Progress::Resolved(Outcome::Handled));
+}
+
+/// The acceptor holds three messages and its store forgets the last one or two; the dialer had freed them.
+fn forgetful_store(redeliver: bool) -> (World, [MessageId; 3]) {
+    let mut world = connected(stored(1), &[]);
+    if redeliver {
+        world.open_redelivering(Side::Dialer, "chat");
+    } else {
+        world.open_plainly(Side::Dialer, "chat");
+    }
+    let ids = [(); 3].map(|()| {
+        let id = world.say(Side::Dialer, "chat", 10);
+        world.run(secs(1));
+        id
+    });
+    assert_eq!(world.progress(Side::Dialer, ids[2]), Progress::Received);
+    world.restart_acceptor(1, Some(ms(0)));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(5));
+    (world, ids)
+}
+
+#[test]
+fn journal_a_receiver_whose_store_lost_its_tail_leaves_no_message_without_an_end() {
+    for redeliver in [false, true] {
+        let (mut world, ids) = forgetful_store(redeliver);
+        let heard = world.hear(Side::Acceptor, "chat");
+        assert_eq!(heard, [0, 1]);
+        world.run(secs(1));
+        // Its bytes were freed when the store had them.
+        assert_eq!(world.progress(Side::Dialer, ids[2]), Progress::Resolved(Outcome::Unknown));
+        let id = world.say(Side::Dialer, "chat", 10);
+        world.run(secs(1));
+        assert_eq!(world.hear(Side::Acceptor, "chat"), [3]);
+        world.run(secs(1));
+        assert_eq!(world.progress(Side::Dialer, id), Progress::Resolved(Outcome::Handled));
+        let reset = Event::Reset { undelivered: 1, redelivered: 0 };
+        assert!(world.events(Side::Dialer).contains(&reset), "{:?}", world.events(Side::Dialer));
+    }
 }

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use super::Machine;
 use super::channels::Remote;
 use super::transfer::window_of;
+use crate::config::OnReset;
 use crate::error::Outcome;
 use crate::id::ChannelId;
 use crate::protocol::journal::Record;
-use crate::protocol::types::{ChannelKey, LinkId, Wake, Window};
+use crate::protocol::outbox::ResetCount;
+use crate::protocol::types::{ChannelKey, Event, LinkId, Wake, Window};
 use crate::wire::{Control, Receiving, ReceivingLane, Sending, SendingLane, Verdict};
 
 /// How long the news that a message was handled may wait for more of its kind while the application still has
@@ -270,6 +272,13 @@ impl Machine {
         let floor = local.outbox.floor();
         let offered = Window { messages: lane.window_messages, bytes: lane.window_bytes };
         local.window = local.window.max(offered);
+        let redeliver = channel.config.as_ref().is_some_and(|config| config.on_reset == OnReset::Redeliver);
+        let mut lost = ResetCount::default();
+        if !local.synced {
+            let (below, handled_below) = (lane.received_below, lane.handled_below);
+            lost = local.outbox.on_peer_holds(below, &lane.received, handled_below, redeliver);
+            channel.stats.unknown += lost.unknown;
+        }
         let mut rejected = 0;
         for verdict in lane.verdicts {
             let outcome = Outcome::Rejected { reason: verdict.reason };
@@ -306,6 +315,9 @@ impl Machine {
         }
         let (id, end, tell) = (local.id, local.outbox.floor(), local.outbox.owes_floor(local.told_floor));
         self.settle_sent(key, id, floor, end, tell);
+        if lost != ResetCount::default() {
+            self.emit(Event::Reset { undelivered: lost.unknown, redelivered: lost.redelivered });
+        }
         if stall_over {
             self.stall_over();
         }
