@@ -181,8 +181,9 @@ impl Machine {
 
     /// How far a message sent on this channel has come.
     pub fn progress(&self, key: ChannelKey, epoch: Epoch, sequence: Sequence) -> Progress {
-        match self.channels.outbox(key) {
-            Some(outbox) if epoch == self.epoch => outbox.progress(sequence),
+        let former = (epoch != self.epoch).then_some(epoch);
+        match self.channels.outbox(key, former).map(|outbox| outbox.progress(sequence)) {
+            Some(progress) if former.is_none() || matches!(progress, Progress::Resolved(_)) => progress,
             _ => Progress::Resolved(Outcome::Unknown),
         }
     }

@@ -145,16 +145,18 @@ impl Machine {
             return Ok(());
         };
         let Some(remote) = channel.remote.as_mut() else { return Ok(()) };
-        if channel.label != lane.label || remote.end.is_some_and(|end| lane.end != Some(end)) {
+        // Less than was told before: its store has lost its tail, and it will notice when it hears what is here.
+        let end = lane.end.or(remote.end);
+        if channel.label != lane.label || remote.end.is_some_and(|before| end != Some(before)) {
             return Err("a channel changed its label or its end (rule C1)");
         }
-        if lane.end.is_some_and(|end| end < lane.floor) {
+        if end.is_some_and(|end| end < lane.floor) {
             return Err("a channel's floor is beyond its end (rule N1)");
         }
-        remote.end = lane.end;
+        remote.end = end;
         channel.inbox.raise_floor(epoch, lane.floor);
         if let Ok(delivery) = remote.delivery {
-            let (channel, label, floor, end) = (lane.channel, lane.label, lane.floor, lane.end);
+            let (channel, label, floor, end) = (lane.channel, lane.label, lane.floor, end);
             self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
         }
         self.channels.tell_receiving.insert(key);
@@ -234,6 +236,9 @@ impl Machine {
                 if self.channels.was_local(lane.channel) {
                     continue;
                 }
+                if self.journal.is_enabled() {
+                    return self.lose_state(link, now);
+                }
                 return self.violation(link, "news of a channel that was never opened (rule C1)", now);
             };
             if self.is_beyond(key, &lane) {
@@ -256,6 +261,9 @@ impl Machine {
         };
         let last = |ranges: &[(u64, u64)]| ranges.last().map_or(0, |&(_, end)| end);
         let verdicts = lane.verdicts.iter().map(|verdict| verdict.sequence.saturating_add(1));
+        if lane.ended && !local.finished {
+            return true;
+        }
         let highest = [lane.received_below, lane.handled_below, last(&lane.received), last(&lane.handled)];
         highest.into_iter().chain(verdicts).any(|end| end > local.outbox.next())
     }
