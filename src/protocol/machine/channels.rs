@@ -100,11 +100,13 @@ pub(super) struct Remote {
     pub(super) told_ended: bool,
     /// The window that the peer was told.
     pub(super) told_window: Window,
+    /// The mode is not the one that this side expects.
+    pub(super) mismatch: Option<String>,
 }
 
 impl Remote {
     pub(super) fn new(id: ChannelId, delivery: Result<Delivery, i32>, end: Option<Sequence>) -> Self {
-        Self { id, delivery, end, told_ended: false, told_window: Window::INITIAL }
+        Self { id, delivery, end, told_ended: false, told_window: Window::INITIAL, mismatch: None }
     }
 }
 
@@ -181,6 +183,12 @@ impl Channel {
                 || self.inbox.granted != remote.told_window
                 || (self.is_inbox_through() && !remote.told_ended)
         })
+    }
+
+    /// Why nothing (more) is taken of this channel.
+    pub(super) fn refusal(&self) -> Option<&String> {
+        let mismatch = || self.remote.as_ref().and_then(|remote| remote.mismatch.as_ref());
+        self.inbox.refused.as_ref().or_else(mismatch)
     }
 
     /// Everything that the peer will ever send has been dealt with.

@@ -67,7 +67,7 @@ impl Machine {
             return None;
         };
         let channel = self.channels.get_mut(key)?;
-        let through = channel.is_inbox_through();
+        let (through, refused) = (channel.is_inbox_through(), channel.refusal().cloned());
         let remote = channel.remote.as_mut()?;
         let report = channel.inbox.report();
         let more = channel.inbox.ledger.has_news();
@@ -84,7 +84,7 @@ impl Machine {
             verdicts: report.verdicts.into_iter().map(verdict).collect(),
             window_messages: channel.inbox.granted.messages,
             window_bytes: channel.inbox.granted.bytes,
-            refused: channel.inbox.refused.clone(),
+            refused,
             ended,
         };
         if more {
@@ -183,8 +183,10 @@ impl Machine {
         let remote = Remote::new(lane.channel, lane.delivery, None);
         self.channels.insert_remote(key, remote);
         let Some(channel) = self.channels.get_mut(key) else { return Ok(key) };
-        if let Some((expected, found)) = channel.mismatch() {
-            channel.inbox.refused = Some(format!("{found} where {expected} is expected"));
+        let mismatch =
+            channel.mismatch().map(|(expected, found)| format!("{found} where {expected} is expected"));
+        if let Some(remote) = channel.remote.as_mut() {
+            remote.mismatch = mismatch;
         }
         match &channel.config {
             Some(config) => channel.inbox.grant(window_of(config)),
