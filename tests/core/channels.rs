@@ -180,3 +180,35 @@ fn channels_a_message_too_large_for_the_peer_is_not_sent_after_a_restart() {
     assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
     assert_eq!(world.progress(Side::Dialer, id), Progress::Resolved(Outcome::Unknown));
 }
+
+#[test]
+fn channels_a_closed_inbox_stays_closed_when_the_peer_begins_anew() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.refuse(Side::Dialer, "chat");
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    let id = world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    let rejected = Progress::Resolved(Outcome::Rejected { reason: "no more".to_owned() });
+    assert_eq!(world.progress(Side::Acceptor, id), rejected);
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0; 0]);
+}
+
+#[test]
+fn channels_labels_left_by_former_epochs_are_bounded() {
+    let mut world = connected(Settings { max_channels: 3, ..Settings::default() }, &[]);
+    for epoch in 0..6 {
+        for label in 0..3 {
+            let label = format!("{epoch}.{label}");
+            world.open_plainly(Side::Acceptor, &label);
+            world.with(world.on(Side::Acceptor), |peer, model, _| peer.send(&label, "x".into(), model).ok());
+        }
+        world.run(secs(20));
+        world.restart_acceptor(0, Some(ms(0)));
+        world.run(secs(20));
+        assert!(world.dialer.machine.stats().channels <= 6, "{}", world.dialer.machine.stats().channels);
+    }
+    assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+}

@@ -135,3 +135,52 @@ fn journal_a_receiver_whose_store_lost_its_tail_leaves_no_message_without_an_end
         assert!(world.events(Side::Dialer).contains(&reset), "{:?}", world.events(Side::Dialer));
     }
 }
+
+#[test]
+fn journal_a_sender_whose_store_lost_its_tail_begins_a_new_epoch() {
+    let mut world = connected(stored(1), &["chat"]);
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    world.run(secs(1));
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(1));
+    let epoch = world.dialer.machine.epoch();
+    world.restart_dialer(1, Some(ms(0)));
+    world.run(secs(5));
+    assert_ne!(world.dialer.machine.epoch(), epoch);
+    assert!(world.dialer.events.iter().any(|event| matches!(event, Event::Reset { .. })));
+    // A receipt of the old epoch keeps its outcome, and new messages get through.
+    let key = world.dialer.channels["chat"].key;
+    let old = world.dialer.machine.progress(key, epoch, 0);
+    assert_eq!(old, Progress::Resolved(Outcome::Handled));
+    let id = world.say(Side::Dialer, "chat", 10);
+    world.run(secs(1));
+    // The message that the store forgot was received; the next one has the first number of the new epoch.
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [1, 0]);
+    world.run(secs(1));
+    assert_eq!(world.progress(Side::Dialer, id), Progress::Resolved(Outcome::Handled));
+}
+
+#[test]
+fn journal_a_forgotten_channel_or_end_begins_a_new_epoch_too() {
+    for finishes in [false, true] {
+        let mut world = connected(stored(1), &["chat"]);
+        world.say(Side::Dialer, "chat", 10);
+        world.run(secs(1));
+        assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+        world.run(secs(1));
+        if finishes {
+            world.finish(Side::Dialer, "chat");
+        } else {
+            world.open_plainly(Side::Dialer, "jobs");
+        }
+        world.run(secs(1));
+        let epoch = world.dialer.machine.epoch();
+        world.dialer.channels.remove("jobs");
+        world.restart_dialer(1, Some(ms(0)));
+        world.run(secs(5));
+        assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+        assert_ne!(world.dialer.machine.epoch(), epoch, "finishes: {finishes}");
+    }
+}

@@ -156,8 +156,12 @@ impl Model {
                 Some(true) => {
                     handed.first.insert(id);
                 }
-                // It had not come as far as the store.
-                Some(false) => {}
+                // It had not come as far as the store: it comes again, and may then end otherwise.
+                Some(false) => {
+                    if let Some(message) = self.messages.get_mut(&id) {
+                        message.handled = false;
+                    }
+                }
                 None => {
                     if let Some(message) = self.messages.get_mut(&id) {
                         message.delivered_formerly = true;
@@ -171,7 +175,9 @@ impl Model {
 
     /// Its sender ended before the store had it: the application was not told that it is accepted.
     pub(crate) fn never_accepted(&mut self, id: MessageId) {
-        self.messages.remove(&id);
+        if !self.lied {
+            self.messages.remove(&id);
+        }
     }
 
     pub(crate) fn sender_restored(&mut self, id: MessageId) {

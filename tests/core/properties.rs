@@ -32,8 +32,12 @@ fn run(plan: &Plan, kept: &[Op]) -> (Tally, Counts) {
 
 fn failure(plan: &Plan, kept: &[Op]) -> Option<String> {
     let panic = catch_unwind(AssertUnwindSafe(|| run(plan, kept))).err()?;
+    Some(words(panic.as_ref()))
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
-    Some(text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default())
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()
 }
 
 /// The first word of a failure: another one would be another bug.
@@ -78,7 +82,7 @@ fn campaign(kind: Kind, cases: u64) -> (Tally, Counts) {
                 add_counts(&mut counts, c);
             }
             Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+                let text = words(panic.as_ref());
                 let (kept, last) = shorten(&plan, &text);
                 panic!("{kind:?} SEED={seed} fails: {last}\nwith {:#?}\nand {kept:#?}", plan.settings);
             }
@@ -95,7 +99,7 @@ macro_rules! sum {
 fn add(to: &mut Tally, from: Tally) {
     sum!(to, from, cuts frames_lost silences dials dial_failures superseded stale forgotten refused_links fenced waited
         acceptor_forgot dialer_forgot restores tails_lost jumps resets resumes suspected recovered gave_up closed
-        duplicates late_links);
+        duplicates late_links contradictions);
 }
 
 fn add_counts(to: &mut Counts, from: Counts) {

@@ -98,6 +98,7 @@ pub(crate) struct Tally {
     pub(crate) closed: u64,
     pub(crate) duplicates: u64,
     pub(crate) late_links: u64,
+    pub(crate) contradictions: u64,
 }
 
 /// Names a process.

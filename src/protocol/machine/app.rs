@@ -181,8 +181,9 @@ impl Machine {
 
     /// How far a message sent on this channel has come.
     pub fn progress(&self, key: ChannelKey, epoch: Epoch, sequence: Sequence) -> Progress {
-        match self.channels.outbox(key) {
-            Some(outbox) if epoch == self.epoch => outbox.progress(sequence),
+        let former = (epoch != self.epoch).then_some(epoch);
+        match self.channels.outbox(key, former).map(|outbox| outbox.progress(sequence)) {
+            Some(progress) if former.is_none() || matches!(progress, Progress::Resolved(_)) => progress,
             _ => Progress::Resolved(Outcome::Unknown),
         }
     }
@@ -220,7 +221,7 @@ impl Machine {
         let attempts = channel.config.as_ref().map_or(1, |config| config.max_attempts);
         match channel.inbox.release(epoch, sequence, attempts, now) {
             Released::NotTaken => {}
-            Released::Again if channel.inbox.refused.is_some() => self.reject_untaken(key, now),
+            Released::Again if channel.refusal().is_some() => self.reject_untaken(key, now),
             Released::Again => {
                 self.wakes.insert(Wake::Readable(key));
             }
@@ -272,7 +273,7 @@ impl Machine {
         if channel.is_inbox_through() {
             return Some(InboxEnd::Finished);
         }
-        if let Some(reason) = &channel.inbox.refused {
+        if let Some(reason) = channel.refusal() {
             return Some(InboxEnd::Refused(reason.clone()));
         }
         self.closed.clone().map(InboxEnd::Closed)

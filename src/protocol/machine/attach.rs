@@ -450,7 +450,12 @@ impl Machine {
         self.out.push_back(Output::CloseLink { link, code, reason: reason.to_owned() });
     }
 
+    /// Whether what former epochs of the peer left here must be taken before it may begin another one (rule G10).
     fn is_overfull(&self) -> bool {
+        let unopened = self.channels.iter().filter(|(_, channel)| channel.local.is_none()).count();
+        if unopened > self.limits.max_channels as usize {
+            return true;
+        }
         self.channels.iter().any(|(_, channel)| {
             let window = channel.config.as_ref().map_or(Window::INITIAL, |config| Window {
                 messages: config.inbox_messages as u64,

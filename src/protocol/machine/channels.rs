@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::config::{ChannelConfig, Delivery};
-use crate::id::{ChannelId, Sequence};
+use crate::error::Outcome;
+use crate::id::{ChannelId, Epoch, Sequence};
 use crate::protocol::liveness::StallWatch;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::types::{ChannelKey, ChannelStats, Window};
@@ -34,7 +35,16 @@ pub(super) struct Channels {
     /// Channels with something to write, in turn.
     pub(super) ready: VecDeque<ChannelKey>,
     /// Outboxes of channels that are gone, for whoever still holds receipts of them.
-    retired: VecDeque<(ChannelKey, Outbox)>,
+    retired: VecDeque<Retired>,
+}
+
+/// An outbox in which everything is over.
+#[derive(Debug)]
+struct Retired {
+    key: ChannelKey,
+    /// The epoch that it was of, if that is over too.
+    epoch: Option<Epoch>,
+    outbox: Outbox,
 }
 
 /// Most outboxes kept of channels that are gone. All that is left in one is how its exceptions ended.
@@ -90,11 +100,13 @@ pub(super) struct Remote {
     pub(super) told_ended: bool,
     /// The window that the peer was told.
     pub(super) told_window: Window,
+    /// The mode is not the one that this side expects.
+    pub(super) mismatch: Option<String>,
 }
 
 impl Remote {
     pub(super) fn new(id: ChannelId, delivery: Result<Delivery, i32>, end: Option<Sequence>) -> Self {
-        Self { id, delivery, end, told_ended: false, told_window: Window::INITIAL }
+        Self { id, delivery, end, told_ended: false, told_window: Window::INITIAL, mismatch: None }
     }
 }
 
@@ -118,14 +130,16 @@ impl Local {
         }
     }
 
-    /// This side begins a new epoch: numbers start anew, and of what was sent nothing is known. Returns of how many messages.
-    pub(super) fn restart(&mut self) -> u64 {
-        let unknown = self.outbox.held().0 as u64;
-        self.outbox = self.outbox.renewed();
+    /// This side begins a new epoch: numbers start anew, and of what was sent nothing is known. Returns the outbox of the
+    /// old one, in which everything is over, and how many messages it held.
+    pub(super) fn restart(&mut self) -> (Outbox, u64) {
+        let renewed = self.outbox.renewed();
+        let mut before = std::mem::replace(&mut self.outbox, renewed);
+        let unknown = before.resolve(before.floor(), before.next(), &Outcome::Unknown);
         (self.window, self.synced, self.told_floor) = (Window::INITIAL, false, 0);
         (self.peer_ended, self.peer_forgot) = (false, false);
         (self.refused, self.watch) = (None, StallWatch::default());
-        unknown
+        (before, unknown)
     }
 
     /// Nothing more will ever be sent, the peer knows it has it all, and needs to be told nothing more.
@@ -169,6 +183,12 @@ impl Channel {
                 || self.inbox.granted != remote.told_window
                 || (self.is_inbox_through() && !remote.told_ended)
         })
+    }
+
+    /// Why nothing (more) is taken of this channel.
+    pub(super) fn refusal(&self) -> Option<&String> {
+        let mismatch = || self.remote.as_ref().and_then(|remote| remote.mismatch.as_ref());
+        self.inbox.refused.as_ref().or_else(mismatch)
     }
 
     /// Everything that the peer will ever send has been dealt with.
@@ -339,10 +359,25 @@ impl Channels {
         })
     }
 
-    /// The outbox of a channel, though it be gone.
-    pub(super) fn outbox(&self, key: ChannelKey) -> Option<&Outbox> {
-        let live = self.get(key).and_then(|channel| channel.local.as_ref()).map(|local| &local.outbox);
-        live.or_else(|| self.retired.iter().find(|(retired, _)| *retired == key).map(|(_, outbox)| outbox))
+    /// The outbox of a channel, though it be gone; with `epoch`, that of an epoch of this side that is over.
+    pub(super) fn outbox(&self, key: ChannelKey, epoch: Option<Epoch>) -> Option<&Outbox> {
+        let live = self.get(key).filter(|_| epoch.is_none()).and_then(|channel| channel.local.as_ref());
+        let retired = || self.retired.iter().find(|retired| retired.key == key && retired.epoch == epoch);
+        live.map(|local| &local.outbox).or_else(|| retired().map(|retired| &retired.outbox))
+    }
+
+    /// This side's epoch is over: its outboxes stay for whoever still holds receipts.
+    pub(super) fn retire(&mut self, epoch: Epoch, outboxes: Vec<(ChannelKey, Outbox)>) {
+        for retired in self.retired.iter_mut().filter(|retired| retired.epoch.is_none()) {
+            retired.epoch = Some(epoch);
+        }
+        let retired = outboxes.into_iter().map(|(key, outbox)| Retired { key, epoch: Some(epoch), outbox });
+        self.retired.extend(retired);
+        self.bound_retired();
+    }
+
+    fn bound_retired(&mut self) {
+        self.retired.drain(..self.retired.len().saturating_sub(MAX_RETIRED));
     }
 
     /// Forgets a channel. Its ids are not given again.
@@ -352,10 +387,8 @@ impl Channels {
         if let Some(local) = channel.local {
             self.by_local.remove(&local.id);
             self.tell_sending.remove(&local.id);
-            self.retired.push_back((key, local.outbox));
-            if self.retired.len() > MAX_RETIRED {
-                self.retired.pop_front();
-            }
+            self.retired.push_back(Retired { key, epoch: None, outbox: local.outbox });
+            self.bound_retired();
         }
         if let Some(remote) = channel.remote {
             self.by_remote.remove(&remote.id);

@@ -201,20 +201,25 @@ impl Machine {
 
     /// A store that lost its tail: numbers were given that are not remembered. A new epoch begins (rule S3).
     pub(super) fn lose_state(&mut self, link: LinkId, now: Instant) {
-        self.epoch = self.random.epoch();
+        let before = std::mem::replace(&mut self.epoch, self.random.epoch());
         let (dialer, secret, epoch) = (self.role == Role::Dialer, self.secret.clone(), self.epoch);
         self.journal.record(|| Record::Epoch { dialer, secret, epoch });
-        let (mut undelivered, mut keys) = (0, Vec::new());
+        let (mut undelivered, mut keys, mut retired) = (0, Vec::new(), Vec::new());
         for (key, channel) in self.channels.iter_mut() {
             keys.push(key);
             if let Some(local) = channel.local.as_mut() {
-                let count = local.restart();
+                let (outbox, count) = local.restart();
                 channel.stats.unknown += count;
                 undelivered += count;
+                retired.push((key, outbox));
                 let (channel, label, delivery) = (local.id, channel.label.clone(), local.delivery);
                 self.journal.record(|| Record::Opened { channel, label, delivery });
+                if local.finished {
+                    self.journal.record(|| Record::Finished { channel });
+                }
             }
         }
+        self.channels.retire(before, retired);
         keys.into_iter().for_each(|key| self.wake_channel(key));
         self.emit(Event::Reset { undelivered, redelivered: 0 });
         self.drop_link(link, "this side's store lost its tail", now);

@@ -39,7 +39,7 @@ pub(super) struct Inbox {
     /// Arrived under the current epoch and not resolved.
     held: Held,
     leftover_held: Held,
-    /// Why nothing more is taken.
+    /// Why this side's application takes nothing more, whatever the sender's epoch.
     pub(super) refused: Option<String>,
     pub(super) watch: StallWatch,
     pub(super) counts: Counts,
@@ -183,7 +183,6 @@ impl Inbox {
         self.ledger = Ledger::default();
         self.floor = 0;
         self.granted = Window::INITIAL;
-        self.refused = None;
     }
 
     /// Raises the grant towards `window`, less what former epochs left here.

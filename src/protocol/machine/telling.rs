@@ -67,7 +67,7 @@ impl Machine {
             return None;
         };
         let channel = self.channels.get_mut(key)?;
-        let through = channel.is_inbox_through();
+        let (through, refused) = (channel.is_inbox_through(), channel.refusal().cloned());
         let remote = channel.remote.as_mut()?;
         let report = channel.inbox.report();
         let more = channel.inbox.ledger.has_news();
@@ -84,7 +84,7 @@ impl Machine {
             verdicts: report.verdicts.into_iter().map(verdict).collect(),
             window_messages: channel.inbox.granted.messages,
             window_bytes: channel.inbox.granted.bytes,
-            refused: channel.inbox.refused.clone(),
+            refused,
             ended,
         };
         if more {
@@ -146,20 +146,22 @@ impl Machine {
             return Ok(());
         };
         let Some(remote) = channel.remote.as_mut() else { return Ok(()) };
+        // Less than was told before: its store has lost its tail, and it will notice when it hears what is here.
+        let end = lane.end.or(remote.end);
         if channel.label != lane.label || remote.delivery != lane.delivery {
             return Err("a channel changed its label or its delivery (rule C1)");
         }
-        if remote.end.is_some_and(|end| lane.end != Some(end)) {
+        if remote.end.is_some_and(|before| end != Some(before)) {
             return Err("a channel changed its end (rule C1)");
         }
-        if lane.end.is_some_and(|end| end < lane.floor) {
+        if end.is_some_and(|end| end < lane.floor) {
             return Err("a channel's floor is beyond its end (rule N1)");
         }
-        let news = known.is_none() || remote.end != lane.end;
-        remote.end = lane.end;
+        let news = known.is_none() || remote.end != end;
+        remote.end = end;
         let news = channel.inbox.raise_floor(epoch, lane.floor) || news;
         if let (Ok(delivery), true) = (remote.delivery, news) {
-            let (channel, label, floor, end) = (lane.channel, lane.label, lane.floor, lane.end);
+            let (channel, label, floor) = (lane.channel, lane.label, lane.floor);
             self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
         }
         self.channels.tell_receiving.insert(key);
@@ -186,8 +188,10 @@ impl Machine {
         let remote = Remote::new(lane.channel, lane.delivery, None);
         self.channels.insert_remote(key, remote);
         let Some(channel) = self.channels.get_mut(key) else { return Ok(key) };
-        if let Some((expected, found)) = channel.mismatch() {
-            channel.inbox.refused = Some(format!("{found} where {expected} is expected"));
+        let mismatch =
+            channel.mismatch().map(|(expected, found)| format!("{found} where {expected} is expected"));
+        if let Some(remote) = channel.remote.as_mut() {
+            remote.mismatch = mismatch;
         }
         match &channel.config {
             Some(config) => channel.inbox.grant(window_of(config)),
@@ -239,6 +243,9 @@ impl Machine {
                 if self.channels.was_local(lane.channel) {
                     continue;
                 }
+                if self.journal.is_enabled() {
+                    return self.lose_state(link, now);
+                }
                 return self.violation(link, "news of a channel that was never opened (rule C1)", now);
             };
             if self.is_beyond(key, &lane) {
@@ -261,6 +268,9 @@ impl Machine {
         };
         let last = |ranges: &[(u64, u64)]| ranges.last().map_or(0, |&(_, end)| end);
         let verdicts = lane.verdicts.iter().map(|verdict| verdict.sequence.saturating_add(1));
+        if lane.ended && !local.finished {
+            return true;
+        }
         let highest = [lane.received_below, lane.handled_below, last(&lane.received), last(&lane.handled)];
         highest.into_iter().chain(verdicts).any(|end| end > local.outbox.next())
     }

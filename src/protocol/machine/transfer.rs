@@ -190,22 +190,26 @@ impl Machine {
                 payload: data.payload.clone(),
             })
         };
-        match channel.inbox.arrive(id, data, mark, now) {
+        let arrival = channel.inbox.arrive(id, data, mark, now);
+        let duplicate = arrival == Arrival::Duplicate;
+        match arrival {
             Arrival::BeyondWindow => {
                 return self.violation(link, "more than the window allows (rule N1)", now);
             }
-            // Known, but its sender may not know that: say it again.
             Arrival::Duplicate => {}
             Arrival::New => {
-                if channel.inbox.refused.is_some() {
+                if channel.refusal().is_some() {
                     self.reject_untaken(key, now);
                 } else if channel.inbox.has_next() {
                     self.wakes.insert(Wake::Readable(key));
                 }
             }
         }
-        self.channels.tell_receiving.insert(key);
-        self.ack_by(now + RECEIVED_DELAY);
+        // What is known already is told again, since its sender may not know that; what is not durable yet, later.
+        if duplicate || self.channels.get(key).is_some_and(super::channels::Channel::has_news) {
+            self.channels.tell_receiving.insert(key);
+            self.ack_by(now + RECEIVED_DELAY);
+        }
     }
 
     pub(super) fn forget_if_over(&mut self, key: ChannelKey) {
@@ -231,7 +235,7 @@ impl Machine {
     /// What the application has not taken of a refused channel is rejected.
     pub(super) fn reject_untaken(&mut self, key: ChannelKey, now: Instant) {
         let Some(channel) = self.channels.get_mut(key) else { return };
-        let mut reason = channel.inbox.refused.clone().unwrap_or_default();
+        let mut reason = channel.refusal().cloned().unwrap_or_default();
         reason.truncate(floor_char_boundary(&reason, MAX_REASON));
         let current = self.peer.epoch;
         for message in channel.inbox.drain_untaken(now) {
