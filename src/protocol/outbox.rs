@@ -435,7 +435,9 @@ mod tests {
 
     fn written(count: usize) -> Outbox {
         let mut outbox = Outbox::new(100, 1000);
-        (0..count).for_each(|_| drop(outbox.push(Bytes::from_static(b"four"), 0)));
+        for sequence in 0..count as u64 {
+            assert_eq!(outbox.push(Bytes::from_static(b"four"), 0), sequence);
+        }
         while outbox.next_outgoing(WINDOW, 0).is_some() {}
         outbox
     }

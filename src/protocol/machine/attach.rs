@@ -142,8 +142,10 @@ impl Machine {
     }
 
     fn handle_welcome(&mut self, link: LinkId, welcome: Welcome, now: Instant) {
-        let answers = |joining: &mut Joining| joining.hello_sent && welcome.counter == joining.counter;
-        let Some(joining) = self.joining.take_if(answers).filter(|_| welcome.version == VERSION) else {
+        let (version, counter) = (welcome.version, welcome.counter);
+        let answers =
+            |joining: &mut Joining| joining.hello_sent && joining.counter == counter && version == VERSION;
+        let Some(joining) = self.joining.take_if(answers) else {
             return self.violation(link, "a Welcome that answers no Hello of this link (rule S1)", now);
         };
         if self.peer.epoch != Some(welcome.epoch) && self.is_overfull() {

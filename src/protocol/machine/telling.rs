@@ -148,11 +148,11 @@ impl Machine {
         let Some(remote) = channel.remote.as_mut() else { return Ok(()) };
         // Less than was told before: its store has lost its tail, and it will notice when it hears what is here.
         let end = lane.end.or(remote.end);
-        if channel.label != lane.label || remote.delivery != lane.delivery {
-            return Err("a channel changed its label or its delivery (rule C1)");
+        if channel.label != lane.label || remote.end.is_some_and(|before| end != Some(before)) {
+            return Err("a channel changed its label or its end (rule C1)");
         }
-        if remote.end.is_some_and(|before| end != Some(before)) {
-            return Err("a channel changed its end (rule C1)");
+        if remote.delivery != lane.delivery {
+            return Err("a channel changed its delivery (rule C1)");
         }
         if end.is_some_and(|end| end < lane.floor) {
             return Err("a channel's floor is beyond its end (rule N1)");

@@ -14,12 +14,18 @@ fn lanes() -> Vec<Case> {
         ended.end = end;
         said(vec![ended])
     };
+    let mut other_mode = lane(0, "a");
+    other_mode.delivery = Err(3);
     let label = |n: u32| format!("lane {n}");
     vec![
         case("one label for two lanes", [naming(0, "a"), naming(1, "a")].map(Act::Say), "announced already"),
         case("another label for a lane", [naming(0, "a"), naming(0, "b")].map(Act::Say), "changed its label"),
         case("another end for a lane", [ended(Some(5)), ended(Some(6))], "changed its label or its end"),
-        case("an end taken back", [ended(Some(5)), ended(None)], "changed its label or its end"),
+        case(
+            "another mode for a lane",
+            [Act::Say(naming(0, "a")), said(vec![other_mode])],
+            "changed its delivery",
+        ),
         case(
             "one lane too many",
             [said((0..=256).map(|n| lane(n, &label(n))).collect())],
