@@ -3,6 +3,7 @@
 
 mod attach;
 mod channels;
+mod ending;
 mod journal;
 mod life;
 mod link;

@@ -117,6 +117,9 @@ impl World {
                 Retry::Forgotten => self.tally.forgotten += 1,
             }
         }
+        if let Frame::Control(Control::Hello(hello)) = &frame {
+            self.last_hello = Some((**hello).clone());
+        }
         if self.cut_with == Some(number) {
             let after = Some(Duration::from_millis(30));
             self.cut(id, 50, [after, after]);
@@ -382,6 +385,24 @@ impl World {
             peer.machine.handle_frame(id, Frame::Control(Control::Hello(Box::new(hello))), now);
             peer.wait = None;
         }
+    }
+
+    /// Somebody says on a link of its own what the dialer said on its last one: refused, and the victim is untouched.
+    pub(crate) fn replay(&mut self, binding: &[u8]) {
+        let Some(hello) = self.last_hello.clone() else { return };
+        let victim = Who::Acceptor(hello.session);
+        let look = |world: &mut Self| {
+            world.with(victim, |peer, _, _| (peer.machine.attached(), peer.machine.stats()))
+        };
+        let before = look(self);
+        let sessions = self.acceptors.len();
+        let link = self.new_link();
+        self.links.get_mut(&link).expect("it was made").dialer_open = false;
+        self.greet(link, hello, binding);
+        assert_eq!(look(self), before, "G11: a replayed Hello changed something");
+        assert_eq!(self.acceptors.len(), sessions, "G11: a replayed Hello made a session");
+        assert!(!self.links[&link].acceptor_open || !self.owners.contains_key(&link), "G11: it was let in");
+        self.tally.replays += 1;
     }
 
     fn reply(&mut self, id: LinkId, control: Control) {

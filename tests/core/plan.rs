@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bowline::config::ReconnectPolicy;
 use bowline::error::CloseCode;
-use bowline::protocol::types::LinkId;
+use bowline::protocol::types::{LinkId, SessionState};
 use bowline::wire::Health;
 use bytes::Bytes;
 
@@ -84,8 +84,9 @@ pub(crate) enum Op {
         side: Side,
         drain_ms: u64,
     },
-    /// A stranger says an old Hello on a link of its own.
     Room(u64),
+    /// Somebody, or the dialer's own identity, repeats a Hello on another link.
+    Replay(bool),
 }
 
 pub(crate) struct Plan {
@@ -169,6 +170,7 @@ fn op(kind: Kind, rng: &mut Rng) -> Op {
         91 => Op::Stop(side(rng), *rng.pick(&[500, 4000, 60_000, 700_000])),
         92 => Op::Reconnect,
         93 => Op::Health(side(rng), rng.range(0, 2)),
+        94 if rng.percent(50) => Op::Replay(rng.percent(50)),
         94 => Op::Room(rng.range(1, 100_000)),
         _ => trouble(kind, rng),
     }
@@ -280,6 +282,7 @@ pub(crate) fn apply(world: &mut World, op: &Op) {
                 peer.machine.close(CloseCode::Normal, "bye", drain, now)
             });
         }
+        Op::Replay(own) => world.replay(if own { crate::net::DIALER } else { b"eve" }),
         Op::Room(bytes) => {
             let attached = world.dialer.machine.attached();
             world.with(Who::Dialer, |peer, _, _| {
@@ -340,6 +343,48 @@ pub(crate) fn heal(world: &mut World) {
     }
     world.check();
     check_end(world, calm, connected_after);
+    if world.dialer.machine.state() == SessionState::Connected && !world.model.lied {
+        leave(world);
+    }
+}
+
+/// Both sides finish every channel, and nothing is left of them; then the dialer closes, in an orderly way.
+fn leave(world: &mut World) {
+    let sides = [Side::Dialer, Side::Acceptor];
+    for side in sides {
+        for label in LABELS {
+            world.with(world.on(side), |peer, _, _| {
+                if let Some(open) = peer.channels.get(label) {
+                    peer.machine.finish(open.key);
+                }
+            });
+        }
+    }
+    // The link may be dead, and nobody knows yet.
+    world.run_until(Duration::from_secs(150), |world| {
+        LABELS.iter().all(|label| sides.iter().all(|&side| !world.is_channel_there(side, label)))
+    });
+    for side in sides {
+        for label in LABELS {
+            let there = world.is_channel_there(side, label);
+            assert!(
+                !there,
+                "C1: {label} is not forgotten\n{:#?}",
+                world.peer(world.on(side)).map(|peer| &peer.machine)
+            );
+            world.tally.forgotten_channels += 1;
+        }
+    }
+    world.with(Who::Dialer, |peer, _, now| {
+        peer.machine.close(CloseCode::Normal, "bye", Duration::from_secs(30), now)
+    });
+    world.run(Duration::from_secs(10));
+    for side in sides {
+        let reason = world.with(world.on(side), |peer, _, _| peer.closed()).flatten();
+        assert!(reason.as_ref().is_some_and(|reason| reason.clean), "T4: {side:?} ended as {reason:?}");
+        let finished = world.with(world.on(side), |peer, _, _| peer.machine.is_finished());
+        assert_eq!(finished, Some(true), "T4: something is left to do");
+    }
 }
 
 fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
@@ -348,7 +393,11 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
         let allowed = [CloseCode::Normal, CloseCode::Expired, CloseCode::Unreachable];
         // A store that calls something durable and forgets it may give one number to two things. Where the peer can see
         // that, it ends the session: loudly, with every receipt unknown.
-        let seen = ["a channel changed its label or its end", "a message beyond the end"];
+        let seen = [
+            "a channel changed its label or its end",
+            "a message beyond the end",
+            "a label that is announced",
+        ];
         let contradiction = world.model.lied && seen.iter().any(|what| reason.reason.starts_with(what));
         world.tally.contradictions += u64::from(contradiction);
         assert!(contradiction || allowed.contains(&reason.code), "the session ended: {reason:?}");

@@ -9,7 +9,7 @@ use bowline::id::SessionId;
 use bowline::protocol::admission::Admission;
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{Event, LinkId, LinkSample, Output, Role, Setup, Window};
-use bowline::wire::{Control, Frame, PeerLimits, Secret};
+use bowline::wire::{Control, Frame, Hello, PeerLimits, Secret};
 
 use crate::link::{Link, Side, Weather};
 use crate::model::Model;
@@ -99,6 +99,8 @@ pub(crate) struct Tally {
     pub(crate) duplicates: u64,
     pub(crate) late_links: u64,
     pub(crate) contradictions: u64,
+    pub(crate) replays: u64,
+    pub(crate) forgotten_channels: u64,
 }
 
 /// Names a process.
@@ -134,6 +136,8 @@ pub(crate) struct World {
     /// Frames put on any link, and the one with which its link is cut.
     pub(crate) sent: u64,
     pub(crate) cut_with: Option<u64>,
+    /// What an eavesdropper would have.
+    pub(crate) last_hello: Option<Hello>,
     /// Moments at which something was done.
     pub(crate) steps: u64,
     pub(crate) trace: bool,
@@ -162,6 +166,7 @@ impl World {
             tally: Tally::default(),
             sent: 0,
             cut_with: None,
+            last_hello: None,
             steps: 0,
             trace: std::env::var("TRACE").is_ok(),
         };
@@ -244,6 +249,8 @@ impl World {
         let end = self.now + length;
         self.settle();
         while !done(self) {
+            // Asking may have made the machines want something.
+            self.settle();
             match self.next_event() {
                 Some(at) if at <= end => self.now = self.now.max(at),
                 _ => {

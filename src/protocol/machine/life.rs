@@ -82,6 +82,10 @@ impl Machine {
             lease.heard(now);
         }
         self.detached_since = self.detached_since.map(|since| since + late);
+        // If the stop began long before the first timer that it missed, nobody can tell: the session gets its time anew.
+        if self.expiry().is_some_and(|at| now >= at) {
+            self.detached_since = Some(now);
+        }
         if let Some(joining) = self.joining.as_mut() {
             joining.deadline += late;
         }

@@ -300,6 +300,8 @@ impl Machine {
             self.channels.enqueue(key);
             self.wakes.insert(Wake::Writable(key));
         }
+        // The link may have waited for its records to be told the end.
+        self.check_drained(now);
     }
 
     /// The journal batch up to which everything is durable; without a journal, the largest number.
