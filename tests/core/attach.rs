@@ -4,7 +4,8 @@ use bowline::protocol::types::Event;
 
 use crate::link::Side;
 use crate::scene::{secs, stored};
-use crate::world::{Settings, World};
+use crate::settings::Settings;
+use crate::world::World;
 
 #[test]
 fn attach_a_dialer_that_loses_patience_does_not_end_the_session() {

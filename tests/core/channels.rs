@@ -7,7 +7,8 @@ use bowline::protocol::types::Progress;
 
 use crate::link::Side;
 use crate::scene::{BOTH, connected, ms, secs};
-use crate::world::{MAX_MESSAGE, Settings, Who, World};
+use crate::settings::{MAX_MESSAGE, Settings};
+use crate::world::{Who, World};
 
 /// Both sides finish a label; the news that the acceptor has it all is lost with the link.
 fn half_forgotten(world: &mut World) {

@@ -6,7 +6,8 @@ use bowline::protocol::types::{Event, Progress};
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs, stored};
-use crate::world::{Settings, World};
+use crate::settings::Settings;
+use crate::world::World;
 
 #[test]
 fn journal_a_channel_is_announced_and_ended_only_when_that_is_durable() {

@@ -5,7 +5,7 @@ use bowline::wire::Health;
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs};
-use crate::world::Settings;
+use crate::settings::Settings;
 
 /// The one link that is attached on the dialing side.
 fn link(world: &crate::world::World) -> bowline::protocol::types::LinkId {

@@ -267,7 +267,7 @@ impl Peer {
                 doubt || self.restored || stats.outbox_bytes <= bytes,
                 "G10: {label} has {stats:?}, limit {bytes}"
             );
-            let (windows, granted) = (if doubt { 3 } else { 1 }, crate::world::granted());
+            let (windows, granted) = (if doubt { 3 } else { 1 }, crate::settings::granted());
             assert!(stats.inbox_messages as u64 <= windows * granted.messages, "G10: {label} has {stats:?}");
             assert!(stats.inbox_bytes as u64 <= windows * granted.bytes, "G10: {label} has {stats:?}");
         }

@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use crate::link::{Side, Weather};
 use crate::rng::Rng;
-use crate::world::{MAX_MESSAGE, Settings, Who, World, config};
+use crate::settings::{MAX_MESSAGE, Settings};
+use crate::world::{Who, World, config};
 
 const LABELS: [&str; 3] = ["chat", "jobs", "bulk"];
 
@@ -314,13 +315,12 @@ pub(crate) fn heal(world: &mut World) {
     let mut connected_after = None;
     for _ in 0..240 {
         for side in [Side::Dialer, Side::Acceptor] {
-            for label in 0..LABELS.len() {
+            for (label, name) in LABELS.iter().enumerate() {
                 open(world, side, label);
-                while world
-                    .with(world.on(side), |peer, model, now| peer.settle(LABELS[label], 0, 0, model, now))
+                while world.with(world.on(side), |peer, model, now| peer.settle(name, 0, 0, model, now))
                     == Some(true)
                 {}
-                world.with(world.on(side), |peer, model, now| peer.recv(LABELS[label], 10_000, model, now));
+                world.with(world.on(side), |peer, model, now| peer.recv(name, 10_000, model, now));
             }
         }
         world.run(Duration::from_secs(1));

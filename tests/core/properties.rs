@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::model::Counts;
 use crate::plan::{Kind, Op, Plan, apply, heal};
-use crate::world::{Tally, World};
+use crate::settings::Tally;
+use crate::world::World;
 
 fn run(plan: &Plan, kept: &[Op]) -> (Tally, Counts) {
     let mut world = World::new(plan.settings.clone(), plan.seed);
