@@ -20,7 +20,7 @@ use crate::wire::control::ControlDecoder;
 use crate::wire::data::RecordDecoder;
 use crate::wire::{Control, Data, Frame, MAX_CONTROL, MAX_HELLO, WireError, heartbeat};
 
-/// Payloads below this are copied. It is more than a packet holds, and larger ones come in several anyway.
+/// Chunks below this are copied: one allocation a packet, and not one a message.
 const COPY_BELOW: usize = 2 * 1024;
 
 /// How long a peer may take to close the connection after it has finished the control stream. Longer than it waits
@@ -167,10 +167,10 @@ impl Controls {
     }
 }
 
-/// The payload in memory of its own: a slice of what quinn read would keep all of it, up to 64 KiB of packets, for as
-/// long as the application has not taken a message of a few bytes.
-fn unpinned(payload: Bytes) -> Bytes {
-    if payload.len() < COPY_BELOW { Bytes::copy_from_slice(&payload) } else { payload }
+/// The chunk in memory of its own. A slice of what the socket received would keep all of it, up to 64 KiB of packets, for
+/// as long as the application has not taken a message of a few bytes.
+fn unpinned(chunk: Bytes) -> Bytes {
+    if chunk.len() < COPY_BELOW { Bytes::copy_from_slice(&chunk) } else { chunk }
 }
 
 /// One data stream.
@@ -215,7 +215,7 @@ impl Lane {
         let mut known = false;
         loop {
             match self.stream.read_chunk(CHUNK_MAX, true).await {
-                Ok(Some(chunk)) => decoder.push(chunk.bytes),
+                Ok(Some(chunk)) => decoder.push(unpinned(chunk.bytes)),
                 Ok(None) => return decoder.finish().map_or_else(LaneEnd::from, |()| LaneEnd::Finished),
                 Err(ReadError::Reset(_)) => return LaneEnd::Violation("a data stream was reset".to_owned()),
                 Err(_) => return LaneEnd::Lost,
@@ -232,7 +232,7 @@ impl Lane {
             // All that is whole, before anyone is bothered.
             loop {
                 match decoder.next() {
-                    Ok(Some(data)) => batch.push(Data { payload: unpinned(data.payload), ..data }),
+                    Ok(Some(data)) => batch.push(data),
                     Ok(None) => break,
                     Err(error) => return error.into(),
                 }
@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_payload_keeps_nothing_but_itself() {
+    fn what_a_packet_brought_keeps_nothing_but_itself() {
         let packets = Bytes::from(vec![7; 64 * 1024]);
         let small = unpinned(packets.slice(100..110));
         assert_eq!(small, packets.slice(100..110));
