@@ -17,16 +17,6 @@ fn run(plan: &Plan, kept: &[Op]) -> (Tally, Counts) {
         apply(&mut world, op);
     }
     heal(&mut world);
-    for who in world.everyone() {
-        let Some(peer) = world.peer(who) else { continue };
-        let duplicates: u64 = peer
-            .channels
-            .values()
-            .filter_map(|o| peer.machine.channel_stats(o.key))
-            .map(|s| s.duplicates)
-            .sum();
-        world.tally.duplicates += duplicates;
-    }
     (world.tally, world.model.counts)
 }
 

@@ -92,6 +92,8 @@ impl World {
             self.model.receiver_gone(&mut old.handed, |_| None);
             return None;
         };
+        let epoch = snapshot.identity.as_ref().map(|(_, _, epoch)| *epoch);
+        self.model.rolled_back |= epoch != Some(old.machine.epoch());
         self.tally.restores += 1;
         let lied = self.model.lied;
         self.model.receiver_gone(&mut old.handed, |id| {
