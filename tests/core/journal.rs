@@ -184,3 +184,18 @@ fn journal_a_forgotten_channel_or_end_begins_a_new_epoch_too() {
         assert_ne!(world.dialer.machine.epoch(), epoch, "finishes: {finishes}");
     }
 }
+
+#[test]
+fn journal_channels_are_announced_in_the_order_of_their_ids() {
+    let mut world = connected(stored(300), &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    world.open_plainly(Side::Dialer, "jobs");
+    world.run(ms(100));
+    // The end of the first waits for a later batch than the beginning of the second.
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(5));
+    assert_eq!(world.incoming(), ["chat", "jobs"]);
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(5));
+    assert!(world.is_channel_there(Side::Dialer, "chat"), "the acceptor's side of it is open");
+}

@@ -131,6 +131,7 @@ impl Plan {
             acks: rng.percent(70),
             room: *rng.pick(&[(1, 1), (500, 5000), (65_536, 65_536)]),
             late: rng.range(0, 60),
+            copies: if kind == Kind::Liars { 0 } else { rng.range(0, 20) },
             ..Settings::default()
         };
         let count = rng.range(10, 70);

@@ -89,7 +89,7 @@ macro_rules! sum {
 fn add(to: &mut Tally, from: Tally) {
     sum!(to, from, cuts frames_lost silences dials dial_failures superseded stale forgotten refused_links fenced waited
         acceptor_forgot dialer_forgot restores tails_lost jumps resets resumes suspected recovered gave_up closed
-        duplicates late_links contradictions replays forgotten_channels);
+        duplicates late_links contradictions replays copies forgotten_channels);
 }
 
 fn add_counts(to: &mut Counts, from: Counts) {

@@ -22,6 +22,7 @@ impl World {
             link.notice.extend(notice.map(|after| (now + after, side.other())));
         }
         self.late.retain(|(_, of)| *of != side);
+        self.copied.clear();
     }
 
     /// The accepting process is started again. Sessions with a store come back, less `lost` batches.

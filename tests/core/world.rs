@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bowline::config::{ChannelConfig, Delivery, OnReset, ReconnectPolicy};
-use bowline::id::SessionId;
+use bowline::id::{Epoch, SessionId};
 use bowline::protocol::admission::Admission;
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{Event, LinkId, LinkSample, Output, Role, Setup, Window};
-use bowline::wire::{Control, Frame, Hello, PeerLimits, Secret};
+use bowline::wire::{Control, Data, Frame, Hello, PeerLimits, Secret};
 
 use crate::link::{Link, Side, Weather};
 use crate::model::Model;
@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) room: (u64, u64),
     /// In so many of a hundred cases what was under way on a closed link is still fed to the machine.
     pub(crate) late: u64,
+    /// In so many of a hundred cases a message arrives again.
+    pub(crate) copies: u64,
     pub(crate) max_message: [usize; 2],
     pub(crate) max_channels: u32,
     pub(crate) one_per_identity: bool,
@@ -64,6 +66,7 @@ impl Default for Settings {
             acks: true,
             room: (64 * 1024, 64 * 1024),
             late: 0,
+            copies: 0,
             max_message: [MAX_MESSAGE; 2],
             max_channels: 16,
             one_per_identity: false,
@@ -100,6 +103,7 @@ pub(crate) struct Tally {
     pub(crate) late_links: u64,
     pub(crate) contradictions: u64,
     pub(crate) replays: u64,
+    pub(crate) copies: u64,
     pub(crate) forgotten_channels: u64,
 }
 
@@ -136,6 +140,8 @@ pub(crate) struct World {
     /// Frames put on any link, and the one with which its link is cut.
     pub(crate) sent: u64,
     pub(crate) cut_with: Option<u64>,
+    /// A message that each side has had.
+    pub(crate) copied: BTreeMap<Side, (Epoch, Data)>,
     /// What an eavesdropper would have.
     pub(crate) last_hello: Option<Hello>,
     /// Moments at which something was done.
@@ -167,6 +173,7 @@ impl World {
             sent: 0,
             cut_with: None,
             last_hello: None,
+            copied: BTreeMap::new(),
             steps: 0,
             trace: std::env::var("TRACE").is_ok(),
         };
