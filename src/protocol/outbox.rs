@@ -387,6 +387,10 @@ impl Outbox {
 
     /// Of the unresolved messages from `start` to `end` nothing is known any more.
     fn doubt(&mut self, start: Sequence, end: Sequence, redeliver: bool, count: &mut ResetCount) {
+        // What was handled between them the peer may have forgotten too: it is to hear that it does not come again.
+        let resolved = (self.floor..).zip(&self.entries).filter(|(_, entry)| entry.state == State::Resolved);
+        let last = resolved.map(|(sequence, _)| sequence + 1).take_while(|&after| after <= end).last();
+        self.exception_below = self.exception_below.max(last.unwrap_or(0));
         if !redeliver {
             count.unknown += self.resolve(start, end, &Outcome::Unknown);
             return;

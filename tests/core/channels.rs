@@ -213,3 +213,27 @@ fn channels_labels_left_by_former_epochs_are_bounded() {
     }
     assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
 }
+
+#[test]
+fn channels_redelivery_passes_over_what_was_handled_before() {
+    let mut world = connected(Settings::default(), &[]);
+    for side in BOTH {
+        world.open_redelivering(side, "chat");
+    }
+    for _ in 0..4 {
+        world.say(Side::Dialer, "chat", 10);
+    }
+    world.run(secs(1));
+    // The first is in the application's hands, the others are handled; then the acceptor forgets.
+    world.with(world.on(Side::Acceptor), |peer, model, now| peer.take("chat", 1, model, now));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [1, 2, 3]);
+    world.run(secs(1));
+    world.say(Side::Dialer, "chat", 10);
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    world.open_redelivering(Side::Acceptor, "chat");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [4]);
+    assert_eq!(world.model.counts.redelivered, 2);
+}

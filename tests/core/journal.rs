@@ -90,6 +90,7 @@ fn journal_refusing_an_old_message_marks_no_new_one() {
     world.refuse(Side::Dialer, "chat");
     world.run(secs(1));
     world.restart_dialer(0, Some(ms(0)));
+    world.open_plainly(Side::Dialer, "chat");
     world.run(secs(1));
     let id = world.say(Side::Acceptor, "chat", 10);
     world.run(secs(5));
@@ -184,4 +185,19 @@ fn journal_a_forgotten_channel_or_end_begins_a_new_epoch_too() {
         assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
         assert_ne!(world.dialer.machine.epoch(), epoch, "finishes: {finishes}");
     }
+}
+
+#[test]
+fn journal_channels_are_announced_in_the_order_of_their_ids() {
+    let mut world = connected(stored(300), &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    world.open_plainly(Side::Dialer, "jobs");
+    world.run(ms(100));
+    // The end of the first waits for a later batch than the beginning of the second.
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(5));
+    assert_eq!(world.incoming(), ["chat", "jobs"]);
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(5));
+    assert!(world.is_channel_there(Side::Dialer, "chat"), "the acceptor's side of it is open");
 }

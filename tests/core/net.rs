@@ -283,10 +283,33 @@ impl World {
                     let session = who.and_then(|who| self.peer(who)).map(|peer| peer.machine.session());
                     self.note_arrived(side, session, &data);
                 }
+                if readiness == Readiness::Ready {
+                    self.copy(id, side, &data);
+                }
                 self.feed(id, side, Frame::Data(data));
             }
         }
         any
+    }
+
+    /// A peer may send a message again, now or on a later link: it must be known by its number.
+    fn copy(&mut self, id: LinkId, side: Side, data: &bowline::wire::Data) {
+        if !self.rng.percent(self.settings.copies) {
+            return;
+        }
+        let who = self.on(side.other());
+        let Some(epoch) = self.peer(who).map(|peer| peer.machine.epoch()) else { return };
+        self.tally.copies += 1;
+        self.feed(id, side, Frame::Data(data.clone()));
+        let old = self.copied.insert(side, (epoch, data.clone()));
+        let knows = |world: &mut Self, old: &bowline::wire::Data| {
+            let owner = world.on(side);
+            let readiness = world.peer(owner).map(|peer| peer.machine.readiness(id, old.channel));
+            readiness == Some(Readiness::Ready)
+        };
+        if let Some((_, old)) = old.filter(|(of, old)| *of == epoch && knows(self, old)) {
+            self.feed(id, side, Frame::Data(old));
+        }
     }
 
     fn note_arrived(&mut self, side: Side, session: Option<SessionId>, data: &bowline::wire::Data) {

@@ -132,6 +132,7 @@ impl Plan {
             acks: rng.percent(70),
             room: *rng.pick(&[(1, 1), (500, 5000), (65_536, 65_536)]),
             late: rng.range(0, 60),
+            copies: if kind == Kind::Liars { 0 } else { rng.range(0, 20) },
             ..Settings::default()
         };
         let count = rng.range(10, 70);
@@ -343,7 +344,17 @@ pub(crate) fn heal(world: &mut World) {
     }
     world.check();
     check_end(world, calm, connected_after);
-    if world.dialer.machine.state() == SessionState::Connected && !world.model.lied {
+    for who in world.everyone() {
+        let count = |peer: &mut crate::peer::Peer| -> u64 {
+            let stats = peer.channels.values().filter_map(|open| peer.machine.channel_stats(open.key));
+            stats.map(|stats| stats.duplicates).sum()
+        };
+        world.tally.duplicates += world.with(who, |peer, _, _| count(peer)).unwrap_or_default();
+    }
+    let connected = |world: &mut World, side| {
+        world.with(world.on(side), |peer, _, _| peer.machine.state()) == Some(SessionState::Connected)
+    };
+    if connected(world, Side::Dialer) && connected(world, Side::Acceptor) && !world.model.lied {
         leave(world);
     }
 }

@@ -18,16 +18,6 @@ fn run(plan: &Plan, kept: &[Op]) -> (Tally, Counts) {
         apply(&mut world, op);
     }
     heal(&mut world);
-    for who in world.everyone() {
-        let Some(peer) = world.peer(who) else { continue };
-        let duplicates: u64 = peer
-            .channels
-            .values()
-            .filter_map(|o| peer.machine.channel_stats(o.key))
-            .map(|s| s.duplicates)
-            .sum();
-        world.tally.duplicates += duplicates;
-    }
     (world.tally, world.model.counts)
 }
 
@@ -100,7 +90,7 @@ macro_rules! sum {
 fn add(to: &mut Tally, from: Tally) {
     sum!(to, from, cuts frames_lost silences dials dial_failures superseded stale forgotten refused_links fenced waited
         acceptor_forgot dialer_forgot restores tails_lost jumps resets resumes suspected recovered gave_up closed
-        duplicates late_links contradictions replays forgotten_channels);
+        duplicates late_links contradictions replays copies forgotten_channels);
 }
 
 fn add_counts(to: &mut Counts, from: Counts) {

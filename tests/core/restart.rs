@@ -22,6 +22,7 @@ impl World {
             link.notice.extend(notice.map(|after| (now + after, side.other())));
         }
         self.late.retain(|(_, of)| *of != side);
+        self.copied.clear();
     }
 
     /// The accepting process is started again. Sessions with a store come back, less `lost` batches.
@@ -92,6 +93,8 @@ impl World {
             self.model.receiver_gone(&mut old.handed, |_| None);
             return None;
         };
+        let epoch = snapshot.identity.as_ref().map(|(_, _, epoch)| *epoch);
+        self.model.rolled_back |= epoch != Some(old.machine.epoch());
         self.tally.restores += 1;
         let lied = self.model.lied;
         self.model.receiver_gone(&mut old.handed, |id| {

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) room: (u64, u64),
     /// In so many of a hundred cases what was under way on a closed link is still fed to the machine.
     pub(crate) late: u64,
+    /// In so many of a hundred cases a message arrives again.
+    pub(crate) copies: u64,
     pub(crate) max_message: [usize; 2],
     pub(crate) max_channels: u32,
     pub(crate) one_per_identity: bool,
@@ -56,6 +58,7 @@ impl Default for Settings {
             acks: true,
             room: (64 * 1024, 64 * 1024),
             late: 0,
+            copies: 0,
             max_message: [MAX_MESSAGE; 2],
             max_channels: 16,
             one_per_identity: false,
@@ -92,5 +95,6 @@ pub(crate) struct Tally {
     pub(crate) late_links: u64,
     pub(crate) contradictions: u64,
     pub(crate) replays: u64,
+    pub(crate) copies: u64,
     pub(crate) forgotten_channels: u64,
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bowline::config::{ChannelConfig, Delivery, OnReset};
-use bowline::id::SessionId;
+use bowline::id::{Epoch, SessionId};
 use bowline::protocol::admission::Admission;
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{Event, LinkId, LinkSample, Output, Role, Setup};
-use bowline::wire::{Control, Frame, Hello, PeerLimits, Secret};
+use bowline::wire::{Control, Data, Frame, Hello, PeerLimits, Secret};
 
 use crate::link::{Link, Side};
 use crate::model::Model;
@@ -49,6 +49,8 @@ pub(crate) struct World {
     /// Frames put on any link, and the one with which its link is cut.
     pub(crate) sent: u64,
     pub(crate) cut_with: Option<u64>,
+    /// A message that each side has had.
+    pub(crate) copied: BTreeMap<Side, (Epoch, Data)>,
     /// What an eavesdropper would have.
     pub(crate) last_hello: Option<Hello>,
     /// Moments at which something was done.
@@ -80,6 +82,7 @@ impl World {
             sent: 0,
             cut_with: None,
             last_hello: None,
+            copied: BTreeMap::new(),
             steps: 0,
             trace: std::env::var("TRACE").is_ok(),
         };

@@ -282,9 +282,10 @@ impl Channels {
         self.next_remote = self.next_remote.max(next_remote);
     }
 
-    /// The local ids of which something is to be told, and may be: all before it is durable.
+    /// The local ids of which something is to be told, and may be: all before it is durable. In the order of the ids, because
+    /// the peer takes an id below the highest that it knows for one that is over.
     pub(super) fn tellable(&self, durable: u64) -> impl Iterator<Item = ChannelId> {
-        self.tell_sending.iter().copied().filter(move |&id| {
+        self.tell_sending.iter().copied().take_while(move |&id| {
             let channel = self.by_local(id).and_then(|key| self.get(key));
             channel.and_then(|channel| channel.local.as_ref()).is_none_or(|local| local.hold <= durable)
         })
