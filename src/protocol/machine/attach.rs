@@ -331,14 +331,16 @@ impl Machine {
         let mut receiving = Vec::new();
         let mut fresh = Vec::new();
         for (key, channel) in self.channels.iter_mut() {
-            if channel.remote.is_some() {
+            if let Some(remote) = channel.remote.as_mut() {
+                // What was told on the old link may be lost with it: it is over when it is told on this one.
+                (remote.told_ended, remote.told_window) = (false, Window::INITIAL);
                 channel.inbox.ledger.retell();
                 receiving.push(key);
             }
             if let Some(local) = channel.local.as_mut() {
                 local.outbox.rewind();
                 // The peer may have been restarted from its store, and grant less than before.
-                local.window = Window::INITIAL;
+                (local.window, local.told_floor) = (Window::INITIAL, 0);
                 local.synced = !local.outbox.ever_written();
                 sending.push(local.id);
                 if local.synced {
