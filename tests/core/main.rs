@@ -15,4 +15,5 @@ mod properties;
 mod restart;
 mod rng;
 mod scene;
+mod violations;
 mod world;

@@ -134,10 +134,12 @@ impl Machine {
     }
 
     fn handle_welcome(&mut self, link: LinkId, welcome: Welcome, now: Instant) {
-        let Some(joining) = self.joining.take() else { return };
-        if !joining.hello_sent || welcome.counter != joining.counter || welcome.version != VERSION {
+        let answers = |joining: &mut Joining| {
+            joining.hello_sent && welcome.counter == joining.counter && welcome.version == VERSION
+        };
+        let Some(joining) = self.joining.take_if(answers) else {
             return self.violation(link, "a Welcome that answers no Hello of this link (rule S1)", now);
-        }
+        };
         if self.peer.epoch != Some(welcome.epoch) && self.is_overfull() {
             self.close_link(link, CloseCode::Busy, "messages of former epochs are still untaken");
             return self.dial_failed(now);
