@@ -1,14 +1,16 @@
 //! Time: heartbeat, suspicion, dialing again, expiry, services that stall (rules H1, H4, H8, T2, T3, T5).
 
-use bowline::protocol::types::{Event, SessionState};
+use bowline::config::ReconnectPolicy;
+use bowline::protocol::types::{Event, LinkId, PathLiveness, SessionState};
 use bowline::wire::Health;
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs};
 use crate::settings::Settings;
+use crate::world::{Who, World};
 
 /// The one link that is attached on the dialing side.
-fn link(world: &crate::world::World) -> bowline::protocol::types::LinkId {
+fn link(world: &World) -> LinkId {
     world.dialer.machine.attached().expect("a link")
 }
 
@@ -63,4 +65,119 @@ fn life_a_peer_that_forgot_is_no_stalled_service() {
     world.forget_events();
     world.run(secs(20));
     assert_eq!(world.events(Side::Dialer), []);
+}
+
+fn beats(world: &mut World, side: Side) -> usize {
+    let count = |peer: &crate::peer::Peer| peer.frames.iter().filter(|frame| **frame == "Heartbeat").count();
+    world.with(world.on(side), |peer, _, _| count(peer)).expect("a peer")
+}
+
+#[test]
+fn life_one_beat_an_attach_and_one_an_interval_when_nothing_is_said() {
+    let mut world = World::new(Settings::default(), 1);
+    world.run(secs(5));
+    assert_eq!((beats(&mut world, Side::Dialer), beats(&mut world, Side::Acceptor)), (1, 1));
+    world.run(secs(600));
+    let (asked, answered) = (beats(&mut world, Side::Dialer), beats(&mut world, Side::Acceptor));
+    assert_eq!(asked, answered, "every beat is answered, no answer is");
+    assert!((40..=46).contains(&asked), "{asked} beats in ten minutes at up to 10 % less than 15 s");
+    assert_eq!(world.tally.suspected, 0);
+    world.cut_now();
+    world.run(secs(5));
+    assert_eq!(beats(&mut world, Side::Dialer), asked + 1);
+}
+
+#[test]
+fn life_acknowledged_traffic_replaces_beats_and_inbound_traffic_does_not() {
+    for (sender, least, most) in [(Side::Dialer, 0, 0), (Side::Acceptor, 4, 6)] {
+        // The acceptor's messages are acknowledged by the dialer, but nobody acknowledges the acknowledgements.
+        let mut world = connected(Settings { acks: false, ..Settings::default() }, &["chat"]);
+        world.forget_events();
+        for _ in 0..60 {
+            world.say(sender, "chat", 10);
+            world.run(ms(500));
+            world.hear(sender.other(), "chat");
+            world.run(ms(500));
+        }
+        let beats = beats(&mut world, Side::Dialer);
+        assert!((least..=most).contains(&beats), "{sender:?} sends: {beats} beats in a minute");
+    }
+}
+
+#[test]
+fn life_a_short_silence_is_suspected_and_recovers_without_a_new_link() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let first = link(&world);
+    world.forget_events();
+    world.silence(first, secs(1000));
+    assert!(world.run_until(secs(30), |world| world.events(Side::Dialer) == [Event::Suspect]));
+    world.silence(first, ms(300));
+    world.run(secs(60));
+    assert_eq!(world.events(Side::Dialer), [Event::Suspect, Event::Recovered]);
+    assert_eq!((link(&world), world.tally.dials), (first, 1));
+}
+
+#[test]
+fn life_a_dead_path_is_raced_while_the_old_link_stays() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let first = link(&world);
+    world.forget_events();
+    world.silence(first, secs(1000));
+    world.say(Side::Dialer, "chat", 10);
+    assert!(world.run_until(secs(30), |world| world.tally.dials == 2));
+    assert_eq!(link(&world), first, "the old link stays until the new one is welcomed");
+    assert_eq!(world.dialer.machine.stats().liveness.path, PathLiveness::Suspect);
+    world.run(secs(1));
+    assert_ne!(link(&world), first);
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    let resumed = Event::Resumed { replayed: 1 };
+    assert!(world.events(Side::Dialer).contains(&resumed), "{:?}", world.events(Side::Dialer));
+    // The acceptor was told on the new link that its peer is there.
+    assert_eq!(world.acceptor().map(|peer| peer.machine.stats().liveness.path), Some(PathLiveness::Alive));
+}
+
+#[test]
+fn life_the_policy_gives_up_keeps_everything_and_goes_on_when_asked() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.forget_events();
+    world.say(Side::Dialer, "chat", 10);
+    world.net_up = false;
+    world.cut_all([Some(ms(0)), Some(ms(0))]);
+    world.run(secs(300));
+    assert_eq!(world.events(Side::Dialer).last(), Some(&Event::GaveUp));
+    let dials = world.tally.dials;
+    assert_eq!(dials, 8, "the first, and seven again");
+    world.net_up = true;
+    world.run(secs(100));
+    assert_eq!((world.tally.dials, world.dialer.machine.unresolved()), (dials, 1));
+    world.with(Who::Dialer, |peer, _, now| peer.machine.reconnect(now));
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    world.run(secs(1));
+    assert_eq!(world.dialer.machine.unresolved(), 0);
+}
+
+#[test]
+fn life_the_responsive_policy_is_back_within_a_second() {
+    let mut world =
+        connected(Settings { policy: ReconnectPolicy::Responsive, ..Settings::default() }, &["chat"]);
+    world.net_up = false;
+    world.cut_all([Some(ms(0)), Some(ms(0))]);
+    world.run(secs(500));
+    world.net_up = true;
+    world.run(ms(2500));
+    assert_eq!(world.dialer.machine.state(), SessionState::Connected);
+}
+
+#[test]
+fn life_a_stopped_process_comes_back_without_a_verdict_on_others() {
+    for side in [Side::Dialer, Side::Acceptor] {
+        let mut world = connected(Settings::default(), &["chat"]);
+        world.forget_events();
+        let who = world.on(side);
+        world.stop(who, secs(8));
+        world.run(secs(100));
+        assert_eq!(world.events(side), [], "{side:?}");
+        assert_eq!(world.dialer.machine.state(), SessionState::Connected);
+    }
 }

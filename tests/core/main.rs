@@ -16,4 +16,5 @@ mod restart;
 mod rng;
 mod scene;
 mod settings;
+mod violations;
 mod world;

@@ -294,7 +294,8 @@ impl World {
 
     /// A peer may send a message again, now or on a later link: it must be known by its number.
     fn copy(&mut self, id: LinkId, side: Side, data: &bowline::wire::Data) {
-        if !self.rng.percent(self.settings.copies) {
+        let current = self.owners.get(&id) == Some(&self.dialer.machine.session());
+        if !current || !self.rng.percent(self.settings.copies) {
             return;
         }
         let who = self.on(side.other());
@@ -397,9 +398,9 @@ impl World {
             }
             Judgement::Retry(retry) => return self.reply(id, Control::Retry(retry)),
             Judgement::Refuse(refuse) => {
-                let code = CloseCode::from_value(refuse.code);
+                let (code, reason) = (CloseCode::from_value(refuse.code), refuse.reason.clone());
                 self.reply(id, Control::Refuse(refuse));
-                return self.close_link(Who::Acceptor(session), id, code, "refused".to_owned());
+                return self.close_link(Who::Acceptor(session), id, code, reason);
             }
         }
         self.owners.insert(id, session);

@@ -371,6 +371,13 @@ fn leave(world: &mut World) {
             });
         }
     }
+    if world.rng.percent(50) {
+        // The last words are lost with their link.
+        let moment = Duration::from_millis(world.rng.range(0, 60));
+        world.run(moment);
+        let soon = Some(Duration::from_millis(5));
+        world.cut_all([soon, soon]);
+    }
     // The link may be dead, and nobody knows yet.
     world.run_until(Duration::from_secs(150), |world| {
         LABELS.iter().all(|label| sides.iter().all(|&side| !world.is_channel_there(side, label)))

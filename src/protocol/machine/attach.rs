@@ -142,9 +142,9 @@ impl Machine {
     }
 
     fn handle_welcome(&mut self, link: LinkId, welcome: Welcome, now: Instant) {
-        let (version, counter) = (welcome.version, welcome.counter);
-        let answers =
-            |joining: &mut Joining| joining.hello_sent && joining.counter == counter && version == VERSION;
+        let answers = |joining: &mut Joining| {
+            joining.hello_sent && welcome.counter == joining.counter && welcome.version == VERSION
+        };
         let Some(joining) = self.joining.take_if(answers) else {
             return self.violation(link, "a Welcome that answers no Hello of this link (rule S1)", now);
         };
@@ -348,14 +348,16 @@ impl Machine {
         let mut receiving = Vec::new();
         let mut fresh = Vec::new();
         for (key, channel) in self.channels.iter_mut() {
-            if channel.remote.is_some() {
+            if let Some(remote) = channel.remote.as_mut() {
+                // What was told on the old link may be lost with it: it is over when it is told on this one.
+                (remote.told_ended, remote.told_window) = (false, Window::INITIAL);
                 channel.inbox.ledger.retell();
                 receiving.push(key);
             }
             if let Some(local) = channel.local.as_mut() {
                 local.outbox.rewind();
                 // The peer may have been restarted from its store, and grant less than before.
-                local.window = Window::INITIAL;
+                (local.window, local.told_floor) = (Window::INITIAL, 0);
                 local.synced = !local.outbox.ever_written();
                 sending.push(local.id);
                 if local.synced {

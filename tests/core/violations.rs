@@ -1,0 +1,178 @@
+//! What a peer must not do: the session ends at once, with a code and a reason, and nothing panics (G10, G12).
+
+use bowline::config::Delivery;
+use bowline::error::{CloseCode, Side as By};
+use bowline::id::{ChannelId, Epoch};
+use bowline::wire::{
+    Confirm, Control, Data, Frame, Receiving, ReceivingLane, Sending, SendingLane, Verdict, Welcome,
+};
+
+use crate::link::Side;
+use crate::scene::{connected, ms, secs, stored};
+use crate::settings::{MAX_MESSAGE, Settings};
+use crate::world::{Who, World};
+
+fn data(channel: u32, sequence: u64, size: usize) -> Frame {
+    let payload = vec![0; size].into();
+    Frame::Data(Data { channel: ChannelId(channel), sequence, redelivered: false, payload })
+}
+
+fn lane(channel: u32, label: &str, floor: u64, end: Option<u64>) -> SendingLane {
+    let delivery = Ok(Delivery::ReliableOrdered);
+    SendingLane { channel: ChannelId(channel), label: label.to_owned(), delivery, floor, end }
+}
+
+fn sending(world: &World, lanes: Vec<SendingLane>) -> Frame {
+    Frame::Control(Control::Sending(Sending { epoch: world.dialer.machine.epoch(), lanes }))
+}
+
+fn receiving(world: &mut World, change: impl FnOnce(&mut ReceivingLane)) -> Frame {
+    let epoch = world.acceptor().expect("a peer").machine.epoch();
+    let mut lane = ReceivingLane {
+        channel: ChannelId(0),
+        received_below: 0,
+        received: Vec::new(),
+        handled_below: 0,
+        handled: Vec::new(),
+        verdicts: Vec::new(),
+        window_messages: 10,
+        window_bytes: 10,
+        refused: None,
+        ended: false,
+    };
+    change(&mut lane);
+    Frame::Control(Control::Receiving(Receiving { epoch, lanes: vec![lane] }))
+}
+
+/// The acceptor hears this from the dialer; how its session ended, if it did.
+fn hears(world: &mut World, frame: Frame) -> Option<String> {
+    let link = world.dialer.machine.attached().expect("a link");
+    world.feed(link, Side::Acceptor, frame);
+    world.run(secs(1));
+    let reason = world.acceptor().and_then(|peer| peer.closed())?;
+    assert_eq!((reason.code, reason.side, reason.clean), (CloseCode::ProtocolViolation, By::Local, false));
+    let told = world.dialer.closed().expect("the other side is told");
+    assert_eq!((told.code, told.side, told.reason), (reason.code, By::Remote, reason.reason.clone()));
+    Some(reason.reason)
+}
+
+fn assert_violation(frame: impl FnOnce(&mut World) -> Frame, reason: &str) {
+    let mut world = connected(Settings { max_channels: 2, ..Settings::default() }, &["chat"]);
+    let frame = frame(&mut world);
+    let found = hears(&mut world, frame.clone());
+    assert!(found.as_ref().is_some_and(|found| found.starts_with(reason)), "{found:?} for {frame:?}");
+}
+
+#[test]
+fn violations_end_the_session_with_their_reason() {
+    assert_violation(|_| data(0, 2000, 1), "more than the window allows");
+    assert_violation(|_| data(0, u64::MAX, 1), "more than the window allows");
+    assert_violation(|_| data(0, 0, MAX_MESSAGE + 1), "a message larger than this side allows");
+    assert_violation(|w| sending(w, vec![lane(1, "chat", 0, None)]), "a label that is announced already");
+    assert_violation(
+        |w| sending(w, vec![lane(0, "jobs", 0, None)]),
+        "a channel changed its label or its end",
+    );
+    assert_violation(
+        |w| sending(w, vec![lane(0, "chat", 5, Some(4))]),
+        "a channel's floor is beyond its end",
+    );
+    let many = |w: &mut World| sending(w, vec![lane(1, "one", 0, None), lane(2, "two", 0, None)]);
+    assert_violation(many, "more channels than this side allows");
+    let never = "an acknowledgement of a message never sent";
+    assert_violation(|w| receiving(w, |lane| lane.received_below = 1), never);
+    assert_violation(|w| receiving(w, |lane| lane.handled_below = 1), never);
+    assert_violation(|w| receiving(w, |lane| lane.handled = vec![(3, u64::MAX)]), never);
+    let verdict = Verdict { sequence: u64::MAX, reason: String::new() };
+    assert_violation(|w| receiving(w, |lane| lane.verdicts = vec![verdict]), never);
+    assert_violation(|w| receiving(w, |lane| lane.ended = true), never);
+    assert_violation(
+        |w| receiving(w, |lane| lane.channel = ChannelId(9)),
+        "news of a channel that was never opened",
+    );
+    assert_violation(|_| Frame::Control(Control::CloseAck), "a CloseAck without a Close");
+    let confirm = Confirm { counter: 77, durable: false };
+    assert_violation(|_| Frame::Control(Control::Confirm(confirm)), "a Confirm that answers no Welcome");
+    let hello =
+        |w: &mut World| Frame::Control(Control::Hello(Box::new(w.last_hello.clone().expect("a Hello"))));
+    assert_violation(hello, "an attach message on an attached link");
+}
+
+#[test]
+fn violations_beyond_an_end() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let frame = sending(&world, vec![lane(0, "chat", 0, Some(1))]);
+    let link = world.dialer.machine.attached().expect("a link");
+    world.feed(link, Side::Acceptor, frame);
+    world.feed(link, Side::Acceptor, data(0, 0, 1));
+    let found = hears(&mut world, data(0, 1, 1));
+    assert_eq!(found.as_deref(), Some("a message beyond the end of its channel (rule C1)"));
+}
+
+#[test]
+fn violations_in_bytes_beyond_the_window() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let link = world.dialer.machine.attached().expect("a link");
+    world.feed(link, Side::Acceptor, data(0, 0, MAX_MESSAGE));
+    world.feed(link, Side::Acceptor, data(0, 1, MAX_MESSAGE));
+    let found = hears(&mut world, data(0, 2, 1));
+    assert_eq!(found.as_deref(), Some("more than the window allows (rule N1)"));
+}
+
+#[test]
+fn violations_before_the_welcome() {
+    let welcome = |world: &World| {
+        let limits = world.dialer.setup.limits;
+        let epoch = Epoch::new(5).expect("not zero");
+        Control::Welcome(Welcome { version: 1, epoch, counter: 9, limits, durable: false })
+    };
+    for early in [Some(Control::CloseAck), None] {
+        let mut world = World::new(Settings::default(), 1);
+        world.run(ms(25));
+        let link = *world.links.keys().next().expect("a link");
+        let frame = early.unwrap_or_else(|| welcome(&world));
+        world.feed(link, Side::Dialer, Frame::Control(frame));
+        world.settle();
+        let reason = world.dialer.closed().expect("the end");
+        assert_eq!((reason.code, reason.side), (CloseCode::ProtocolViolation, By::Local));
+    }
+}
+
+#[test]
+fn violations_are_not_what_a_forgetful_store_says() {
+    // With a journal the side that hears of numbers it never gave suspects itself: it begins a new epoch.
+    let mut world = connected(stored(1), &["chat"]);
+    let epoch = world.acceptor().expect("a peer").machine.epoch();
+    let frame = receiving(&mut world, |lane| lane.received_below = 1);
+    let link = world.dialer.machine.attached().expect("a link");
+    world.feed(link, Side::Acceptor, frame);
+    world.run(secs(5));
+    assert!(world.dialer.closed().is_none());
+    assert_ne!(world.acceptor().expect("a peer").machine.epoch(), epoch);
+}
+
+#[test]
+fn violations_are_not_what_an_old_epoch_says() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say(Side::Acceptor, "chat", 1);
+    let old = Epoch::new(1).expect("not zero");
+    for frame in [
+        Frame::Control(Control::Sending(Sending { epoch: old, lanes: vec![lane(0, "jobs", 9, Some(1))] })),
+        match receiving(&mut world, |lane| lane.handled_below = 1) {
+            Frame::Control(Control::Receiving(told)) => {
+                Frame::Control(Control::Receiving(Receiving { epoch: old, ..told }))
+            }
+            other => other,
+        },
+    ] {
+        assert_eq!(hears(&mut world, frame), None);
+    }
+    assert_eq!(world.acceptor().map(|peer| peer.machine.unresolved()), Some(1));
+    let unparsed = world.with(Who::Dialer, |peer, _, now| {
+        let link = peer.machine.attached().expect("a link");
+        peer.machine.handle_violation(link, "not a frame", now);
+    });
+    assert_eq!(unparsed, Some(()));
+    world.run(secs(1));
+    assert_eq!(world.dialer.closed().map(|reason| reason.reason).as_deref(), Some("not a frame"));
+}
