@@ -26,7 +26,8 @@ wait_for() { # seconds, what, command
   until "$@"; do [ $SECONDS -lt $until ] || { echo "timed out: $what"; tail -n 3 "$dir"/*.json; exit 1; }; sleep 0.2; done
 }
 
-typed listener | $chat listen --json --name listener >"$dir/listener.json" & 
+touch "$dir/listener.json" "$dir/dialer.json"
+typed listener | $chat listen --json --name listener >"$dir/listener.json" &
 wait_for 10 "listening" test -s "$dir/listener.json"
 addr=$(field addr <"$dir/listener.json") fingerprint=$(field fingerprint <"$dir/listener.json")
 typed dialer | $chat connect "$addr" --fingerprint "$fingerprint" --json --name dialer >"$dir/dialer.json" &
