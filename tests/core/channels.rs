@@ -219,7 +219,9 @@ fn channels_redelivery_passes_over_what_was_handled_before() {
     for side in BOTH {
         world.open_redelivering(side, "chat");
     }
-    (0..4).for_each(|_| drop(world.say(Side::Dialer, "chat", 10)));
+    for _ in 0..4 {
+        world.say(Side::Dialer, "chat", 10);
+    }
     world.run(secs(1));
     // The first is in the application's hands, the others are handled; then the acceptor forgets.
     world.with(world.on(Side::Acceptor), |peer, model, now| peer.take("chat", 1, model, now));

@@ -15,5 +15,6 @@ mod properties;
 mod restart;
 mod rng;
 mod scene;
+mod settings;
 mod violations;
 mod world;

@@ -4,107 +4,24 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use bowline::config::{ChannelConfig, Delivery, OnReset, ReconnectPolicy};
+use bowline::config::ChannelConfig;
 use bowline::id::{Epoch, SessionId};
 use bowline::protocol::admission::Admission;
 use bowline::protocol::machine::Machine;
-use bowline::protocol::types::{Event, LinkId, LinkSample, Output, Role, Setup, Window};
-use bowline::wire::{Control, Data, Frame, Hello, PeerLimits, Secret};
+use bowline::protocol::types::{Event, LinkId, LinkSample, Output};
+use bowline::wire::{Control, Data, Frame, Hello, Secret};
 
-use crate::link::{Link, Side, Weather};
+use crate::link::{Link, Side};
 use crate::model::Model;
 use crate::peer::{Peer, Store};
 use crate::rng::Rng;
-
-/// Largest message of the properties' world, in bytes.
-pub(crate) const MAX_MESSAGE: usize = 96 * 1024;
+pub(crate) use crate::settings::{MAX_MESSAGE, Settings, Tally, config, granted, setup};
 
 /// The moment at which every world begins.
 #[allow(clippy::disallowed_methods, reason = "an Instant has no other constructor; only differences count")]
 pub(crate) fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     *EPOCH.get_or_init(Instant::now)
-}
-
-/// The largest window that any channel grants.
-pub(crate) fn granted() -> Window {
-    Window { messages: 2048, bytes: 256 * 1024 }
-}
-
-/// What stays the same in a run.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) weather: Weather,
-    /// Whether dialer and acceptor have a store.
-    pub(crate) stores: [bool; 2],
-    pub(crate) store_ms: (u64, u64),
-    pub(crate) policy: ReconnectPolicy,
-    pub(crate) heartbeat: Duration,
-    pub(crate) expiry: Duration,
-    /// QUIC's acknowledgements are seen, so that traffic replaces beats.
-    pub(crate) acks: bool,
-    /// Bytes of room a link has, from and to.
-    pub(crate) room: (u64, u64),
-    /// In so many of a hundred cases what was under way on a closed link is still fed to the machine.
-    pub(crate) late: u64,
-    /// In so many of a hundred cases a message arrives again.
-    pub(crate) copies: u64,
-    pub(crate) max_message: [usize; 2],
-    pub(crate) max_channels: u32,
-    pub(crate) one_per_identity: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            weather: Weather::CALM,
-            stores: [false, false],
-            store_ms: (1, 1),
-            policy: ReconnectPolicy::Standard,
-            heartbeat: Duration::from_secs(15),
-            expiry: Duration::from_secs(600),
-            acks: true,
-            room: (64 * 1024, 64 * 1024),
-            late: 0,
-            copies: 0,
-            max_message: [MAX_MESSAGE; 2],
-            max_channels: 16,
-            one_per_identity: false,
-        }
-    }
-}
-
-/// Faults that really happened.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) cuts: u64,
-    pub(crate) frames_lost: u64,
-    pub(crate) silences: u64,
-    pub(crate) dials: u64,
-    pub(crate) dial_failures: u64,
-    pub(crate) superseded: u64,
-    pub(crate) stale: u64,
-    pub(crate) forgotten: u64,
-    pub(crate) refused_links: u64,
-    pub(crate) fenced: u64,
-    pub(crate) waited: u64,
-    pub(crate) acceptor_forgot: u64,
-    pub(crate) dialer_forgot: u64,
-    pub(crate) restores: u64,
-    pub(crate) tails_lost: u64,
-    pub(crate) jumps: u64,
-    pub(crate) resets: u64,
-    pub(crate) resumes: u64,
-    pub(crate) suspected: u64,
-    pub(crate) recovered: u64,
-    pub(crate) gave_up: u64,
-    pub(crate) closed: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) late_links: u64,
-    pub(crate) contradictions: u64,
-    pub(crate) replays: u64,
-    pub(crate) copies: u64,
-    pub(crate) forgotten_channels: u64,
 }
 
 /// Names a process.
@@ -500,34 +417,6 @@ fn store_due(peer: &mut Peer, model: &mut Model, now: Instant) -> bool {
     true
 }
 
-/// What a machine of this world is made from.
-pub(crate) fn setup(
-    settings: &Settings,
-    side: Side,
-    session: SessionId,
-    secret: Secret,
-    rng: &mut Rng,
-) -> Setup {
-    let role = if side == Side::Dialer { Role::Dialer } else { Role::Acceptor };
-    let index = usize::from(side == Side::Acceptor);
-    Setup {
-        role,
-        session,
-        secret,
-        seed: rng.bytes(),
-        heartbeat: settings.heartbeat,
-        reconnect: settings.policy,
-        session_expiry: settings.expiry,
-        attach_timeout: Duration::from_secs(10),
-        limits: PeerLimits {
-            max_message_size: settings.max_message[index] as u64,
-            max_channels: settings.max_channels,
-        },
-        journaled: settings.stores[index],
-        durable: settings.stores[index],
-    }
-}
-
 /// A process that dials a new session.
 pub(crate) fn new_dialer(settings: &Settings, rng: &mut Rng, now: Instant) -> Peer {
     let mut id = [0; 16];
@@ -537,19 +426,4 @@ pub(crate) fn new_dialer(settings: &Settings, rng: &mut Rng, now: Instant) -> Pe
     let mut peer = Peer::new(Side::Dialer, Machine::new(setup.clone(), now), setup, store);
     peer.other_journals = settings.stores[1];
     peer
-}
-
-/// A configuration whose windows bite.
-pub(crate) fn config(
-    outbox: (usize, usize),
-    inbox: (usize, usize),
-    redeliver: bool,
-    attempts: u32,
-) -> ChannelConfig {
-    let on_reset = if redeliver { OnReset::Redeliver } else { OnReset::Unknown };
-    ChannelConfig::new(Delivery::ReliableOrdered)
-        .outbox(outbox.0, outbox.1)
-        .inbox(inbox.0, inbox.1)
-        .on_reset(on_reset)
-        .max_attempts(attempts)
 }
