@@ -298,7 +298,7 @@ impl Outbox {
                 self.window_used -= u64::from(entry.size);
             }
             if *outcome != Outcome::Handled {
-                self.exception_below = sequence + 1;
+                self.exception_below = self.exception_below.max(sequence + 1);
             }
             self.outcomes.record(sequence, outcome.clone());
             resolved += 1;

@@ -236,3 +236,20 @@ fn channels_redelivery_passes_over_what_was_handled_before() {
     assert_eq!(world.hear(Side::Acceptor, "chat"), [4]);
     assert_eq!(world.model.counts.redelivered, 2);
 }
+
+#[test]
+fn channels_a_later_rejection_hides_no_earlier_gap() {
+    let settings = Settings { max_message: [MAX_MESSAGE, 1000], ..Settings::default() };
+    let mut world = World::new(settings, 1);
+    world.open_plainly(Side::Dialer, "chat");
+    [10, 10, 2000, 10].map(|size| world.say(Side::Dialer, "chat", size));
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    // The third is known to be too large before the first is rejected; the fourth is still to be heard of.
+    world.with(world.on(Side::Acceptor), |peer, model, now| peer.take("chat", 1, model, now));
+    world.settle_taken(Side::Acceptor, "chat", 1);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [1]);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [3]);
+}

@@ -48,6 +48,8 @@ struct Message {
     rejected: bool,
     /// A receiver that has since forgotten it had it.
     delivered_formerly: bool,
+    /// By a process that has not told, and has forgotten it.
+    handled_formerly: bool,
     sender_restored: bool,
 }
 
@@ -73,6 +75,7 @@ impl Model {
             handled: false,
             rejected: false,
             delivered_formerly: false,
+            handled_formerly: false,
             sender_restored: false,
         };
         let payload = message.payload.clone();
@@ -161,12 +164,13 @@ impl Model {
                 // It had not come as far as the store: it comes again, and may then end otherwise.
                 Some(false) => {
                     if let Some(message) = self.messages.get_mut(&id) {
-                        message.handled = false;
+                        message.handled_formerly |= message.handled;
                     }
                 }
                 None => {
                     if let Some(message) = self.messages.get_mut(&id) {
                         message.delivered_formerly = true;
+                        message.handled_formerly |= message.handled;
                     }
                 }
             }
@@ -205,10 +209,8 @@ impl Model {
                 assert!(!journals || message.handled_durably, "R4: {id} is called handled too early");
             }
             Progress::Resolved(Outcome::Rejected { reason }) => {
-                assert!(
-                    !message.handled || message.rejected,
-                    "G5: {id} was handled, not rejected ({reason})"
-                );
+                let untold = !message.handled || message.handled_formerly;
+                assert!(untold || message.rejected, "G5: {id} was handled, not rejected ({reason})");
             }
             Progress::Resolved(_) => {
                 assert!(

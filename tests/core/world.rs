@@ -342,6 +342,8 @@ impl World {
         }
         let now = self.now;
         if let (Event::Closed(reason), Who::Acceptor(session)) = (&event, who) {
+            // An acceptor that has waited long enough forgets.
+            self.model.losses += u64::from(reason.code == bowline::error::CloseCode::Expired);
             self.admission.remove(session, Some(reason.clone()), now);
         }
         if let Some(peer) = self.peer(who) {
