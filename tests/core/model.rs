@@ -50,7 +50,6 @@ struct Message {
     delivered_formerly: bool,
     /// By a process that has not told, and has forgotten it.
     handled_formerly: bool,
-    sender_restored: bool,
 }
 
 /// One receiving process: what it has handed over.
@@ -76,7 +75,6 @@ impl Model {
             rejected: false,
             delivered_formerly: false,
             handled_formerly: false,
-            sender_restored: false,
         };
         let payload = message.payload.clone();
         if let Some(before) = self.messages.insert(id, message) {
@@ -137,7 +135,7 @@ impl Model {
         handed.attempts.insert(id, 1);
         if known.delivered_formerly && !self.lied {
             assert!(known.redeliver, "G3: {id} was sent again to a peer that had forgotten it");
-            assert!(message.redelivered || known.sender_restored, "{id} is not marked as redelivered");
+            assert!(message.redelivered, "{id} is not marked as redelivered");
         }
         let lane = (id.epoch.value(), id.channel.0);
         if let Some(last) = handed.last.insert(lane, id.sequence) {
@@ -183,12 +181,6 @@ impl Model {
     pub(crate) fn never_accepted(&mut self, id: MessageId) {
         if !self.lied {
             self.messages.remove(&id);
-        }
-    }
-
-    pub(crate) fn sender_restored(&mut self, id: MessageId) {
-        if let Some(message) = self.messages.get_mut(&id) {
-            message.sender_restored = true;
         }
     }
 

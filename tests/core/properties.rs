@@ -118,7 +118,9 @@ fn properties_links_die_and_race() {
         t.waited => 5000, t.suspected => 1000, t.recovered => 700, t.gave_up => 3, t.forgotten_channels => 5000,
         c.accepted => 15_000, c.delivered => 15_000, c.again => 200, c.rejected => 400,
     }
-    assert_eq!((t.resets, t.restores, c.redelivered), (0, 0, 0), "nobody forgets anything here");
+    if is_whole() {
+        assert_eq!((t.resets, t.restores, c.redelivered), (0, 0, 0), "nobody forgets anything here");
+    }
 }
 
 #[test]
