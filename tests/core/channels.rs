@@ -242,7 +242,9 @@ fn channels_a_later_rejection_hides_no_earlier_gap() {
     let settings = Settings { max_message: [MAX_MESSAGE, 1000], ..Settings::default() };
     let mut world = World::new(settings, 1);
     world.open_plainly(Side::Dialer, "chat");
-    [10, 10, 2000, 10].map(|size| world.say(Side::Dialer, "chat", size));
+    for size in [10, 10, 2000, 10] {
+        world.say(Side::Dialer, "chat", size);
+    }
     world.run(secs(1));
     world.open_plainly(Side::Acceptor, "chat");
     // The third is known to be too large before the first is rejected; the fourth is still to be heard of.
