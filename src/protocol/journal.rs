@@ -70,6 +70,15 @@ pub enum Record {
         /// One past the last.
         end: Sequence,
     },
+    /// The peer may have handled messages and forgotten them: they are sent again as redelivered.
+    Doubted {
+        /// This side's channel.
+        channel: ChannelId,
+        /// The first.
+        start: Sequence,
+        /// One past the last.
+        end: Sequence,
+    },
     /// No more messages on this channel.
     Finished {
         /// This side's channel.
@@ -152,6 +161,8 @@ pub struct SentLane {
     pub next: Sequence,
     /// Unresolved messages.
     pub open: BTreeMap<Sequence, Bytes>,
+    /// Messages that go as redelivered.
+    pub doubted: RangeSet,
     /// No more messages.
     pub finished: bool,
 }
@@ -199,6 +210,7 @@ impl Snapshot {
             Record::Opened { .. }
             | Record::Accepted { .. }
             | Record::Resolved { .. }
+            | Record::Doubted { .. }
             | Record::Finished { .. }
             | Record::Forgotten { .. } => self.apply_sending(record),
             Record::Announced { .. }
@@ -213,7 +225,8 @@ impl Snapshot {
             Record::Opened { channel, label, delivery } => {
                 self.next_channel = self.next_channel.max(channel.0.saturating_add(1));
                 let (label, delivery) = (label.clone(), *delivery);
-                let lane = SentLane { label, delivery, next: 0, open: BTreeMap::new(), finished: false };
+                let (open, doubted) = (BTreeMap::new(), RangeSet::default());
+                let lane = SentLane { label, delivery, next: 0, open, doubted, finished: false };
                 self.sending.insert(*channel, lane);
             }
             Record::Accepted { channel, sequence, payload } => {
@@ -227,6 +240,11 @@ impl Snapshot {
                     while let Some((&sequence, _)) = lane.open.range(*start..*end).next() {
                         lane.open.remove(&sequence);
                     }
+                }
+            }
+            Record::Doubted { channel, start, end } => {
+                if let Some(lane) = self.sending.get_mut(channel) {
+                    lane.doubted.insert_range(*start, *end);
                 }
             }
             Record::Finished { channel } => {

@@ -53,6 +53,16 @@ pub struct Outbox {
     written_below: Sequence,
     /// One past the highest sequence that was resolved otherwise than handled.
     exception_below: Sequence,
+    changes: Changes,
+}
+
+/// What a journal is to remember, as half-open ranges.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Messages that have their outcome.
+    pub resolved: Vec<(Sequence, Sequence)>,
+    /// Messages that are sent again as redelivered.
+    pub doubted: Vec<(Sequence, Sequence)>,
 }
 
 #[derive(Debug)]
@@ -117,12 +127,17 @@ impl Outbox {
             acknowledged: 0,
             written_below: 0,
             exception_below: 0,
+            changes: Changes::default(),
         }
     }
 
-    /// An outbox whose sequences below `next` were given by an earlier process; `open` are those unresolved.
-    /// All count as written: nobody knows better.
-    pub fn restore(next: Sequence, open: impl IntoIterator<Item = (Sequence, Bytes)>) -> Self {
+    /// An outbox whose sequences below `next` were given by an earlier process; `open` are those unresolved, `doubted` those
+    /// that go as redelivered. All count as written: nobody knows better.
+    pub fn restore(
+        next: Sequence,
+        open: impl IntoIterator<Item = (Sequence, Bytes)>,
+        doubted: &RangeSet,
+    ) -> Self {
         let mut outbox = Self::new(usize::MAX, usize::MAX);
         let mut open = open.into_iter().peekable();
         outbox.floor = open.peek().map_or(next, |&(first, _)| first);
@@ -132,9 +147,14 @@ impl Outbox {
         for (sequence, payload) in open {
             outbox.pass_until(sequence);
             outbox.push(payload, 0);
+            if let Some(entry) = outbox.entries.back_mut() {
+                entry.redelivered = doubted.contains(sequence);
+            }
         }
         outbox.pass_until(next);
         outbox.written_below = next;
+        // How the others ended is not remembered: perhaps the peer still waits for one.
+        outbox.exception_below = next;
         outbox
     }
 
@@ -305,6 +325,7 @@ impl Outbox {
                 self.exception_below = self.exception_below.max(sequence + 1);
             }
             self.outcomes.record(sequence, outcome.clone());
+            note(&mut self.changes.resolved, sequence);
             resolved += 1;
         }
         self.resolved.insert_range(start, end);
@@ -408,10 +429,16 @@ impl Outbox {
                     self.at_peer -= usize::from(entry.state == State::Received);
                     entry.state = State::Open;
                     entry.redelivered = true;
+                    note(&mut self.changes.doubted, sequence);
                     count.redelivered += 1;
                 }
             }
         }
+    }
+
+    /// What has changed since this was asked last.
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
     }
 
     /// How far `sequence` has come.
@@ -425,6 +452,13 @@ impl Outbox {
     }
 }
 
+fn note(ranges: &mut Vec<(Sequence, Sequence)>, sequence: Sequence) {
+    match ranges.last_mut() {
+        Some((_, end)) if *end == sequence => *end += 1,
+        _ => ranges.push((sequence, sequence + 1)),
+    }
+}
+
 impl Entry {
     fn resolved() -> Self {
         Self { payload: Bytes::new(), size: 0, state: State::Resolved, redelivered: false, batch: 0 }
@@ -432,59 +466,4 @@ impl Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WINDOW: Window = Window { messages: 100, bytes: 1000 };
-
-    fn written(count: usize) -> Outbox {
-        let mut outbox = Outbox::new(100, 1000);
-        for sequence in 0..count as u64 {
-            assert_eq!(outbox.push(Bytes::from_static(b"four"), 0), sequence);
-        }
-        while outbox.next_outgoing(WINDOW, 0).is_some() {}
-        outbox
-    }
-
-    #[test]
-    fn a_reset_passes_over_what_ends_with_the_message_before_it() {
-        let mut outbox = written(3);
-        outbox.resolve(1, 2, &Outcome::Handled);
-        outbox.on_received(0, 1, true);
-        // The first was freed, and its end takes the floor over the second.
-        assert_eq!(outbox.on_reset(true), ResetCount { unknown: 1, redelivered: 1 });
-        assert_eq!(outbox.floor(), 2);
-        assert_eq!(
-            outbox.next_outgoing(WINDOW, 0).map(|out| (out.sequence, out.redelivered)),
-            Some((2, true))
-        );
-    }
-
-    #[test]
-    fn what_the_peer_still_holds_is_not_in_doubt() {
-        let mut outbox = written(5);
-        outbox.on_received(0, 4, false);
-        outbox.rewind();
-        assert_eq!(outbox.on_peer_holds(4, &[], 0, true), ResetCount::default());
-        assert_eq!(outbox.on_peer_holds(1, &[(2, 4)], 0, true), ResetCount { unknown: 0, redelivered: 2 });
-        let resent: Vec<_> = std::iter::from_fn(|| outbox.next_outgoing(WINDOW, 0)).collect();
-        let resent: Vec<_> = resent.iter().map(|out| (out.sequence, out.redelivered)).collect();
-        assert_eq!(resent, [(1, true), (4, true)]);
-    }
-
-    #[test]
-    fn the_window_counts_what_is_unresolved_below_the_cursor() {
-        let mut outbox = written(4);
-        let window = Window { messages: 100, bytes: 16 };
-        outbox.push(Bytes::from_static(b"four"), 0);
-        assert_eq!(outbox.next_outgoing(window, 0), None);
-        outbox.resolve(1, 2, &Outcome::Handled);
-        assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(4));
-        outbox.push(Bytes::from_static(b"four"), 0);
-        outbox.rewind();
-        outbox.on_received(0, 3, false);
-        assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(3));
-        assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(4));
-        assert_eq!(outbox.next_outgoing(window, 0), None);
-    }
-}
+mod tests;

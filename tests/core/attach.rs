@@ -9,8 +9,7 @@ use bowline::wire::{Control, Frame, Hello, Secret, VERSION};
 use crate::link::Side;
 use crate::net::DIALER;
 use crate::scene::{BOTH, connected, ms, secs, stored};
-use crate::settings::Settings;
-use crate::world::{Who, World};
+use crate::world::{Settings, Who, World};
 
 #[test]
 fn attach_a_dialer_that_loses_patience_does_not_end_the_session() {

@@ -7,8 +7,7 @@ use bowline::protocol::types::Progress;
 
 use crate::link::Side;
 use crate::scene::{BOTH, connected, ms, secs};
-use crate::settings::{MAX_MESSAGE, Settings};
-use crate::world::{Who, World};
+use crate::world::{MAX_MESSAGE, Settings, Who, World};
 
 /// Both sides finish a label; the news that the acceptor has it all is lost with the link.
 fn half_forgotten(world: &mut World) {
@@ -236,4 +235,23 @@ fn channels_redelivery_passes_over_what_was_handled_before() {
     world.run(secs(1));
     assert_eq!(world.hear(Side::Acceptor, "chat"), [4]);
     assert_eq!(world.model.counts.redelivered, 2);
+}
+
+#[test]
+fn channels_a_later_rejection_hides_no_earlier_gap() {
+    let settings = Settings { max_message: [MAX_MESSAGE, 1000], ..Settings::default() };
+    let mut world = World::new(settings, 1);
+    world.open_plainly(Side::Dialer, "chat");
+    for size in [10, 10, 2000, 10] {
+        world.say(Side::Dialer, "chat", size);
+    }
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    // The third is known to be too large before the first is rejected; the fourth is still to be heard of.
+    world.with(world.on(Side::Acceptor), |peer, model, now| peer.take("chat", 1, model, now));
+    world.settle_taken(Side::Acceptor, "chat", 1);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [1]);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [3]);
 }

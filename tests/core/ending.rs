@@ -6,8 +6,7 @@ use bowline::error::{CloseCode, Side as By};
 
 use crate::link::Side;
 use crate::scene::{BOTH, connected, ms, secs, stored};
-use crate::settings::Settings;
-use crate::world::World;
+use crate::world::{Settings, World};
 
 fn close(world: &mut World, side: Side, drain: Duration) {
     world.with(world.on(side), |peer, _, now| peer.machine.close(CloseCode::Normal, "bye", drain, now));

@@ -6,8 +6,7 @@ use bowline::protocol::types::{Event, Progress};
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs, stored};
-use crate::settings::Settings;
-use crate::world::World;
+use crate::world::{Settings, World};
 
 #[test]
 fn journal_a_channel_is_announced_and_ended_only_when_that_is_durable() {
@@ -90,7 +89,6 @@ fn journal_refusing_an_old_message_marks_no_new_one() {
     world.refuse(Side::Dialer, "chat");
     world.run(secs(1));
     world.restart_dialer(0, Some(ms(0)));
-    world.open_plainly(Side::Dialer, "chat");
     world.run(secs(1));
     let id = world.say(Side::Acceptor, "chat", 10);
     world.run(secs(5));
@@ -200,4 +198,29 @@ fn journal_channels_are_announced_in_the_order_of_their_ids() {
     world.open_plainly(Side::Acceptor, "chat");
     world.run(secs(5));
     assert!(world.is_channel_there(Side::Dialer, "chat"), "the acceptor's side of it is open");
+}
+
+#[test]
+fn journal_what_ended_out_of_order_and_what_is_redelivered_outlive_a_restart() {
+    let settings = Settings { stores: [true, false], ..Settings::default() };
+    let mut world = connected(settings, &[]);
+    for side in [Side::Dialer, Side::Acceptor] {
+        world.open_redelivering(side, "chat");
+    }
+    for _ in 0..3 {
+        world.say(Side::Dialer, "chat", 10);
+    }
+    world.run(secs(1));
+    world.with(world.on(Side::Acceptor), |peer, model, now| peer.take("chat", 1, model, now));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [1, 2]);
+    world.run(secs(1));
+    // The acceptor forgets, and before the dialer has sent anything again its process ends.
+    world.cut_now();
+    world.restart_acceptor(0, None);
+    world.run(ms(500));
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(20));
+    world.open_redelivering(Side::Acceptor, "chat");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    assert_eq!(world.model.counts.redelivered, 1);
 }

@@ -6,8 +6,7 @@ use bowline::wire::Health;
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs};
-use crate::settings::Settings;
-use crate::world::{Who, World};
+use crate::world::{Settings, Who, World};
 
 /// The one link that is attached on the dialing side.
 fn link(world: &World) -> LinkId {

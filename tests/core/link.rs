@@ -220,7 +220,7 @@ impl Pipe {
     fn last(&self) -> Instant {
         let lanes = self.lanes.values().map(|lane| &lane.bytes).chain([&self.control]);
         let last = lanes.filter_map(|lane| lane.back().map(|(at, _)| *at)).max();
-        last.or(self.close.as_ref().map(|(at, ..)| *at)).unwrap_or_else(crate::settings::epoch)
+        last.or(self.close.as_ref().map(|(at, ..)| *at)).unwrap_or_else(crate::world::epoch)
     }
 
     fn truncate(&mut self, keep_percent: u64, rng: &mut Rng) -> u64 {

@@ -48,7 +48,8 @@ struct Message {
     rejected: bool,
     /// A receiver that has since forgotten it had it.
     delivered_formerly: bool,
-    sender_restored: bool,
+    /// By a process that has not told, and has forgotten it.
+    handled_formerly: bool,
 }
 
 /// One receiving process: what it has handed over.
@@ -73,7 +74,7 @@ impl Model {
             handled: false,
             rejected: false,
             delivered_formerly: false,
-            sender_restored: false,
+            handled_formerly: false,
         };
         let payload = message.payload.clone();
         if let Some(before) = self.messages.insert(id, message) {
@@ -134,7 +135,7 @@ impl Model {
         handed.attempts.insert(id, 1);
         if known.delivered_formerly && !self.lied {
             assert!(known.redeliver, "G3: {id} was sent again to a peer that had forgotten it");
-            assert!(message.redelivered || known.sender_restored, "{id} is not marked as redelivered");
+            assert!(message.redelivered, "{id} is not marked as redelivered");
         }
         let lane = (id.epoch.value(), id.channel.0);
         if let Some(last) = handed.last.insert(lane, id.sequence) {
@@ -161,12 +162,13 @@ impl Model {
                 // It had not come as far as the store: it comes again, and may then end otherwise.
                 Some(false) => {
                     if let Some(message) = self.messages.get_mut(&id) {
-                        message.handled = false;
+                        message.handled_formerly |= message.handled;
                     }
                 }
                 None => {
                     if let Some(message) = self.messages.get_mut(&id) {
                         message.delivered_formerly = true;
+                        message.handled_formerly |= message.handled;
                     }
                 }
             }
@@ -179,12 +181,6 @@ impl Model {
     pub(crate) fn never_accepted(&mut self, id: MessageId) {
         if !self.lied {
             self.messages.remove(&id);
-        }
-    }
-
-    pub(crate) fn sender_restored(&mut self, id: MessageId) {
-        if let Some(message) = self.messages.get_mut(&id) {
-            message.sender_restored = true;
         }
     }
 
@@ -205,10 +201,8 @@ impl Model {
                 assert!(!journals || message.handled_durably, "R4: {id} is called handled too early");
             }
             Progress::Resolved(Outcome::Rejected { reason }) => {
-                assert!(
-                    !message.handled || message.rejected,
-                    "G5: {id} was handled, not rejected ({reason})"
-                );
+                let untold = !message.handled || message.handled_formerly;
+                assert!(untold || message.rejected, "G5: {id} was handled, not rejected ({reason})");
             }
             Progress::Resolved(_) => {
                 assert!(

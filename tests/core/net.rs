@@ -394,7 +394,10 @@ impl World {
                 let mut peer = Peer::new(Side::Acceptor, Machine::new(setup.clone(), now), setup, store);
                 peer.other_journals = self.settings.stores[0];
                 self.admission.insert(session, secret, binding.to_vec());
-                self.acceptors.insert(session, peer);
+                self.copied.clear();
+                if let Some(mut before) = self.acceptors.insert(session, peer) {
+                    self.model.receiver_gone(&mut before.handed, |_| None);
+                }
             }
             Judgement::Retry(retry) => return self.reply(id, Control::Retry(retry)),
             Judgement::Refuse(refuse) => {

@@ -11,8 +11,7 @@ use bytes::Bytes;
 
 use crate::link::{Side, Weather};
 use crate::rng::Rng;
-use crate::settings::{MAX_MESSAGE, Settings};
-use crate::world::{Who, World, config};
+use crate::world::{MAX_MESSAGE, Settings, Who, World, config};
 
 const LABELS: [&str; 3] = ["chat", "jobs", "bulk"];
 
@@ -132,6 +131,7 @@ impl Plan {
             acks: rng.percent(70),
             room: *rng.pick(&[(1, 1), (500, 5000), (65_536, 65_536)]),
             late: rng.range(0, 60),
+            slow_apps: 30,
             copies: if kind == Kind::Liars { 0 } else { rng.range(0, 20) },
             ..Settings::default()
         };
@@ -150,13 +150,13 @@ fn op(kind: Kind, rng: &mut Rng) -> Op {
         42..=47 => Op::Take { side: side(rng), label, count: rng.range(1, 6) },
         48..=55 => Op::Settle {
             side: side(rng),
-            label,
+            label: *rng.pick(&[label, 1]),
             which: rng.range(0, 5) as usize,
-            how: *rng.pick(&[0, 0, 1, 2, 2]),
+            how: *rng.pick(&[0, 1, 2, 2, 2]),
         },
         56..=58 => Op::Finish(side(rng), label),
         59 => Op::Refuse(side(rng), label),
-        60..=77 => Op::Wait(*rng.pick(&[0, 1, 5, 20, 50, 100, 300, 1000, 4000, 30_000])),
+        60..=77 => Op::Wait(*rng.pick(&[0, 1, 5, 20, 50, 100, 300, 1000, 4000, 30_000, 200_000])),
         78..=84 => {
             let notice = |rng: &mut Rng| *rng.pick(&[None, Some(0), Some(5), Some(100), Some(3000)]);
             Op::Cut {
@@ -222,22 +222,30 @@ pub(crate) fn apply(world: &mut World, op: &Op) {
     match *op {
         Op::Open(side, label) => open(world, side, label),
         Op::Send { side, label, size, count } => {
+            open(world, side, label);
+            // The last label is not opened by its receiver until it thinks of it.
             if label != 2 {
-                open(world, side, label);
+                open(world, side.other(), label);
             }
             for _ in 0..count {
                 let payload = payload(world, size);
                 world.with(world.on(side), |peer, model, _| peer.send(LABELS[label], payload, model));
             }
         }
+        // One label is always taken to be acknowledged later.
+        Op::Take { side, label, count } | Op::Recv { side, label: label @ 1, count } => {
+            world.with(world.on(side), |peer, model, now| peer.take(LABELS[label], count, model, now));
+        }
         Op::Recv { side, label, count } => {
             world.with(world.on(side), |peer, model, now| peer.recv(LABELS[label], count, model, now));
         }
-        Op::Take { side, label, count } => {
-            world.with(world.on(side), |peer, model, now| peer.take(LABELS[label], count, model, now));
-        }
         Op::Settle { side, label, which, how } => {
-            world.with(world.on(side), |peer, model, now| peer.settle(LABELS[label], which, how, model, now));
+            for _ in 0..3 {
+                world.with(world.on(side), |peer, model, now| {
+                    peer.settle(LABELS[label], which, how, model, now);
+                    peer.take(LABELS[label], 2, model, now);
+                });
+            }
         }
         Op::Finish(side, label) => {
             world.with(world.on(side), |peer, _, _| {
@@ -316,7 +324,7 @@ pub(crate) fn heal(world: &mut World) {
     let mut connected_after = None;
     for _ in 0..240 {
         for side in [Side::Dialer, Side::Acceptor] {
-            for (label, name) in LABELS.iter().enumerate() {
+            for (label, name) in LABELS.into_iter().enumerate() {
                 open(world, side, label);
                 while world.with(world.on(side), |peer, model, now| peer.settle(name, 0, 0, model, now))
                     == Some(true)

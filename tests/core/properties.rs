@@ -6,8 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::model::Counts;
 use crate::plan::{Kind, Op, Plan, apply, heal};
-use crate::settings::Tally;
-use crate::world::World;
+use crate::world::{Tally, World};
 
 fn run(plan: &Plan, kept: &[Op]) -> (Tally, Counts) {
     let mut world = World::new(plan.settings.clone(), plan.seed);
@@ -112,30 +111,48 @@ macro_rules! at_least {
 
 #[test]
 fn properties_links_die_and_race() {
-    let (t, c) = campaign(Kind::Links, 800);
-    at_least!(t.cuts => 1, c.accepted => 1);
+    let (t, c) = campaign(Kind::Links, 1200);
+    at_least! {
+        t.cuts => 2000, t.frames_lost => 4000, t.silences => 500, t.dial_failures => 800, t.superseded => 1000,
+        t.fenced => 30, t.late_links => 500, t.replays => 150, t.copies => 1000, t.duplicates => 2000, t.jumps => 400,
+        t.waited => 5000, t.suspected => 1000, t.recovered => 700, t.gave_up => 3, t.forgotten_channels => 5000,
+        c.accepted => 15_000, c.delivered => 15_000, c.again => 200, c.rejected => 400,
+    }
+    if is_whole() {
+        assert_eq!((t.resets, t.restores, c.redelivered), (0, 0, 0), "nobody forgets anything here");
+    }
 }
 
 #[test]
 fn properties_the_acceptor_forgets() {
-    let (t, c) = campaign(Kind::Forgetful, 800);
-    at_least!(t.cuts => 1, c.accepted => 1);
+    let (t, c) = campaign(Kind::Forgetful, 1200);
+    at_least! {
+        t.cuts => 1500, t.acceptor_forgot => 800, t.dialer_forgot => 300, t.forgotten => 700, t.resets => 700,
+        c.accepted => 10_000, c.delivered => 8000, c.redelivered => 1500, c.unknown => 800,
+    }
 }
 
 #[test]
 fn properties_stores_keep_their_word() {
-    let (t, c) = campaign(Kind::Stores, 800);
-    at_least!(t.cuts => 1, c.accepted => 1);
+    let (t, c) = campaign(Kind::Stores, 1200);
+    at_least! {
+        t.cuts => 1500, t.restores => 1000, t.acceptor_forgot => 100, t.dialer_forgot => 500, t.resets => 80,
+        t.resumes => 2000, t.duplicates => 1000, c.accepted => 12_000, c.delivered => 8000, c.again => 50,
+    }
 }
 
 #[test]
 fn properties_stores_lose_their_tail() {
-    let (t, c) = campaign(Kind::Liars, 400);
-    at_least!(t.cuts => 1, c.accepted => 1);
+    let (t, c) = campaign(Kind::Liars, 600);
+    at_least! {
+        t.restores => 600, t.tails_lost => 250, t.resets => 60, t.stale => 20, c.accepted => 6000, c.unknown => 300,
+    }
 }
 
 #[test]
 fn properties_sessions_are_closed() {
-    let (t, c) = campaign(Kind::Closing, 400);
-    at_least!(t.cuts => 1, c.accepted => 1);
+    let (t, c) = campaign(Kind::Closing, 600);
+    at_least! {
+        t.cuts => 400, t.closed => 800, t.fenced => 80, c.accepted => 4000, c.handled => 1500, c.unknown => 1000,
+    }
 }

@@ -105,7 +105,7 @@ impl World {
         let mut peer = Peer::new(old.side, machine, setup, old.store);
         (peer.handed, peer.heard, peer.hearing) = (old.handed, old.heard, old.hearing);
         (peer.other_journals, peer.restored) = (old.other_journals, true);
-        let reopens = self.rng.percent(70);
+        let reopens = !self.rng.percent(self.settings.slow_apps);
         let needed = |label: &String| old.receipts.iter().any(|receipt| receipt.label == *label);
         for (label, open) in old.channels.into_iter().filter(|(label, _)| reopens || needed(label)) {
             peer.open(&label, open.config, open.redeliver, open.limits, now);

@@ -7,8 +7,7 @@ use bowline::protocol::types::{Event, Progress};
 
 use crate::link::Side;
 use crate::plan::payload;
-use crate::settings::{MAX_MESSAGE, Settings};
-use crate::world::{World, config};
+use crate::world::{MAX_MESSAGE, Settings, World, config};
 
 pub(crate) const BOTH: [Side; 2] = [Side::Dialer, Side::Acceptor];
 

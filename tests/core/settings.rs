@@ -1,22 +1,17 @@
-//! What a run is given, and what is counted of it.
+//! What a run is like, and what has happened in it.
 
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bowline::config::ReconnectPolicy;
-use bowline::protocol::types::Window;
+use bowline::config::{ChannelConfig, Delivery, OnReset, ReconnectPolicy};
+use bowline::id::SessionId;
+use bowline::protocol::types::{Role, Setup, Window};
+use bowline::wire::{PeerLimits, Secret};
 
-use crate::link::Weather;
+use crate::link::{Side, Weather};
+use crate::rng::Rng;
 
 /// Largest message of the properties' world, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 96 * 1024;
-
-/// The moment at which every world begins.
-#[allow(clippy::disallowed_methods, reason = "an Instant has no other constructor; only differences count")]
-pub(crate) fn epoch() -> Instant {
-    static EPOCH: OnceLock<Instant> = OnceLock::new();
-    *EPOCH.get_or_init(Instant::now)
-}
 
 /// The largest window that any channel grants.
 pub(crate) fn granted() -> Window {
@@ -39,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) room: (u64, u64),
     /// In so many of a hundred cases what was under way on a closed link is still fed to the machine.
     pub(crate) late: u64,
+    /// In so many of a hundred restarts the application opens its labels only later.
+    pub(crate) slow_apps: u64,
     /// In so many of a hundred cases a message arrives again.
     pub(crate) copies: u64,
     pub(crate) max_message: [usize; 2],
@@ -58,6 +55,7 @@ impl Default for Settings {
             acks: true,
             room: (64 * 1024, 64 * 1024),
             late: 0,
+            slow_apps: 0,
             copies: 0,
             max_message: [MAX_MESSAGE; 2],
             max_channels: 16,
@@ -97,4 +95,47 @@ pub(crate) struct Tally {
     pub(crate) replays: u64,
     pub(crate) copies: u64,
     pub(crate) forgotten_channels: u64,
+}
+
+/// What a machine of this world is made from.
+pub(crate) fn setup(
+    settings: &Settings,
+    side: Side,
+    session: SessionId,
+    secret: Secret,
+    rng: &mut Rng,
+) -> Setup {
+    let role = if side == Side::Dialer { Role::Dialer } else { Role::Acceptor };
+    let index = usize::from(side == Side::Acceptor);
+    Setup {
+        role,
+        session,
+        secret,
+        seed: rng.bytes(),
+        heartbeat: settings.heartbeat,
+        reconnect: settings.policy,
+        session_expiry: settings.expiry,
+        attach_timeout: Duration::from_secs(10),
+        limits: PeerLimits {
+            max_message_size: settings.max_message[index] as u64,
+            max_channels: settings.max_channels,
+        },
+        journaled: settings.stores[index],
+        durable: settings.stores[index],
+    }
+}
+
+/// A configuration whose windows bite.
+pub(crate) fn config(
+    outbox: (usize, usize),
+    inbox: (usize, usize),
+    redeliver: bool,
+    attempts: u32,
+) -> ChannelConfig {
+    let on_reset = if redeliver { OnReset::Redeliver } else { OnReset::Unknown };
+    ChannelConfig::new(Delivery::ReliableOrdered)
+        .outbox(outbox.0, outbox.1)
+        .inbox(inbox.0, inbox.1)
+        .on_reset(on_reset)
+        .max_attempts(attempts)
 }

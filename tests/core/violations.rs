@@ -9,8 +9,7 @@ use bowline::wire::{
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs, stored};
-use crate::settings::{MAX_MESSAGE, Settings};
-use crate::world::{Who, World};
+use crate::world::{MAX_MESSAGE, Settings, Who, World};
 
 fn data(channel: u32, sequence: u64, size: usize) -> Frame {
     let payload = vec![0; size].into();

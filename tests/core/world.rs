@@ -1,20 +1,28 @@
 //! Two processes and the network between them, in virtual time. One event at a time, in the order of time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use bowline::config::{ChannelConfig, Delivery, OnReset};
+use bowline::config::ChannelConfig;
 use bowline::id::{Epoch, SessionId};
 use bowline::protocol::admission::Admission;
 use bowline::protocol::machine::Machine;
-use bowline::protocol::types::{Event, LinkId, LinkSample, Output, Role, Setup};
-use bowline::wire::{Control, Data, Frame, Hello, PeerLimits, Secret};
+use bowline::protocol::types::{Event, LinkId, LinkSample, Output};
+use bowline::wire::{Control, Data, Frame, Hello, Secret};
 
 use crate::link::{Link, Side};
 use crate::model::Model;
 use crate::peer::{Peer, Store};
 use crate::rng::Rng;
-use crate::settings::{Settings, Tally, epoch};
+pub(crate) use crate::settings::{MAX_MESSAGE, Settings, Tally, config, granted, setup};
+
+/// The moment at which every world begins.
+#[allow(clippy::disallowed_methods, reason = "an Instant has no other constructor; only differences count")]
+pub(crate) fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
 
 /// Names a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,6 +342,8 @@ impl World {
         }
         let now = self.now;
         if let (Event::Closed(reason), Who::Acceptor(session)) = (&event, who) {
+            // An acceptor that has waited long enough forgets.
+            self.model.losses += u64::from(reason.code == bowline::error::CloseCode::Expired);
             self.admission.remove(session, Some(reason.clone()), now);
         }
         if let Some(peer) = self.peer(who) {
@@ -409,34 +419,6 @@ fn store_due(peer: &mut Peer, model: &mut Model, now: Instant) -> bool {
     true
 }
 
-/// What a machine of this world is made from.
-pub(crate) fn setup(
-    settings: &Settings,
-    side: Side,
-    session: SessionId,
-    secret: Secret,
-    rng: &mut Rng,
-) -> Setup {
-    let role = if side == Side::Dialer { Role::Dialer } else { Role::Acceptor };
-    let index = usize::from(side == Side::Acceptor);
-    Setup {
-        role,
-        session,
-        secret,
-        seed: rng.bytes(),
-        heartbeat: settings.heartbeat,
-        reconnect: settings.policy,
-        session_expiry: settings.expiry,
-        attach_timeout: Duration::from_secs(10),
-        limits: PeerLimits {
-            max_message_size: settings.max_message[index] as u64,
-            max_channels: settings.max_channels,
-        },
-        journaled: settings.stores[index],
-        durable: settings.stores[index],
-    }
-}
-
 /// A process that dials a new session.
 pub(crate) fn new_dialer(settings: &Settings, rng: &mut Rng, now: Instant) -> Peer {
     let mut id = [0; 16];
@@ -446,19 +428,4 @@ pub(crate) fn new_dialer(settings: &Settings, rng: &mut Rng, now: Instant) -> Pe
     let mut peer = Peer::new(Side::Dialer, Machine::new(setup.clone(), now), setup, store);
     peer.other_journals = settings.stores[1];
     peer
-}
-
-/// A configuration whose windows bite.
-pub(crate) fn config(
-    outbox: (usize, usize),
-    inbox: (usize, usize),
-    redeliver: bool,
-    attempts: u32,
-) -> ChannelConfig {
-    let on_reset = if redeliver { OnReset::Redeliver } else { OnReset::Unknown };
-    ChannelConfig::new(Delivery::ReliableOrdered)
-        .outbox(outbox.0, outbox.1)
-        .inbox(inbox.0, inbox.1)
-        .on_reset(on_reset)
-        .max_attempts(attempts)
 }

@@ -7,6 +7,7 @@ mod acceptors;
 mod attach;
 mod credentials;
 mod flood;
+mod futures;
 mod garbage;
 mod host;
 mod logs;

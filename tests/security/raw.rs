@@ -174,6 +174,15 @@ impl Link {
         }
     }
 
+    /// Asks for another Hello, and hears it.
+    pub(crate) async fn hear_again(&mut self, retry: Retry) -> Hello {
+        self.say(&Control::Retry(retry)).await;
+        match self.hear().await {
+            Control::Hello(hello) => *hello,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// A data stream with these bytes that is neither finished nor reset.
     pub(crate) async fn hold_data(&mut self, bytes: &[u8]) {
         let stream = self.open_data(bytes).await;

@@ -386,16 +386,15 @@ impl Machine {
         let mut changed = Vec::new();
         for (key, channel) in self.channels.iter_mut() {
             let Some(local) = channel.local.as_mut() else { continue };
-            let start = local.outbox.floor();
             let (rejected, unknown) = local.outbox.resolve_too_large(limit, &outcome);
             channel.stats.rejected += rejected;
             channel.stats.unknown += unknown;
             if rejected + unknown > 0 {
-                changed.push((key, local.id, start, local.outbox.floor()));
+                changed.push((key, local.id));
             }
         }
-        for (key, id, start, end) in changed {
-            self.settle_sent(key, id, start, end, true);
+        for (key, id) in changed {
+            self.settle_sent(key, id, true);
         }
     }
 }

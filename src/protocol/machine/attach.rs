@@ -317,27 +317,22 @@ impl Machine {
         if first {
             return total;
         }
-        let mut resolved = Vec::new();
+        let mut changed = Vec::new();
         for (key, channel) in self.channels.iter_mut() {
             let redeliver =
                 channel.config.as_ref().is_some_and(|c| c.on_reset == crate::config::OnReset::Redeliver);
             if let Some(local) = channel.local.as_mut() {
-                let start = local.outbox.floor();
                 let count = local.outbox.on_reset(redeliver);
                 (local.window, local.peer_ended, local.peer_forgot) = (Window::INITIAL, false, false);
                 (local.refused, local.watch) = (None, StallWatch::default());
                 channel.stats.unknown += count.unknown;
                 total.unknown += count.unknown;
                 total.redelivered += count.redelivered;
-                resolved.push((key, local.id, start, local.outbox.floor()));
+                self.journal.changes(local.id, local.outbox.take_changes());
+                changed.push(key);
             }
         }
-        for (key, channel, start, end) in resolved {
-            if end > start {
-                self.journal.record(|| Record::Resolved { channel, start, end });
-            }
-            self.wake_channel(key);
-        }
+        changed.into_iter().for_each(|key| self.wake_channel(key));
         self.stall_over();
         total
     }

@@ -1,8 +1,9 @@
 //! Records on their way to the store, in batches of one at a time (rule R4). While one batch is being made durable, the
 //! next gathers: the slower the store, the larger the batches.
 
-use crate::id::{Epoch, MessageId, SessionId};
+use crate::id::{ChannelId, Epoch, MessageId, SessionId};
 use crate::protocol::journal::{Batch, Record};
+use crate::protocol::outbox::Changes;
 
 /// The journal as the machine sees it. Without a store it takes nothing, and everything counts as durable.
 #[derive(Debug)]
@@ -47,6 +48,18 @@ impl Journal {
         }
         let (channel, sequence, verdict) = (id.channel, id.sequence, verdict.map(str::to_owned));
         self.record(|| Record::Handled { channel, sequence, verdict })
+    }
+
+    /// Remembers what has changed in the outbox of a channel.
+    pub(super) fn changes(&mut self, channel: ChannelId, changes: Changes) -> Option<Mark> {
+        let mut mark = None;
+        for (start, end) in changes.resolved {
+            mark = Some(self.record(|| Record::Resolved { channel, start, end }));
+        }
+        for (start, end) in changes.doubted {
+            mark = Some(self.record(|| Record::Doubted { channel, start, end }));
+        }
+        mark
     }
 
     /// The mark of a change that needs no record of its own.

@@ -183,7 +183,7 @@ impl Machine {
         machine.channels.reserve(snapshot.next_channel, snapshot.next_remote);
         for (id, lane) in snapshot.sending {
             let key = machine.channels.meet(&lane.label);
-            let outbox = Outbox::restore(lane.next, lane.open);
+            let outbox = Outbox::restore(lane.next, lane.open, &lane.doubted);
             let mut local = channels::Local::new(id, lane.delivery, outbox);
             local.finished = lane.finished;
             machine.channels.insert_local(key, local);

@@ -279,7 +279,6 @@ impl Machine {
         let durable = self.peer.durable;
         let Some(channel) = self.channels.get_mut(key) else { return };
         let Some(local) = channel.local.as_mut() else { return };
-        let floor = local.outbox.floor();
         let offered = Window { messages: lane.window_messages, bytes: lane.window_bytes };
         local.window = local.window.max(offered);
         let redeliver = channel.config.as_ref().is_some_and(|config| config.on_reset == OnReset::Redeliver);
@@ -323,8 +322,8 @@ impl Machine {
         {
             *resuming += local.outbox.to_replay();
         }
-        let (id, end, tell) = (local.id, local.outbox.floor(), local.outbox.owes_floor(local.told_floor));
-        self.settle_sent(key, id, floor, end, tell);
+        let (id, tell) = (local.id, local.outbox.owes_floor(local.told_floor));
+        self.settle_sent(key, id, tell);
         if lost != ResetCount::default() {
             self.emit(Event::Reset { undelivered: lost.unknown, redelivered: lost.redelivered });
         }

@@ -149,12 +149,11 @@ impl Machine {
     }
 
     /// The outbox of a channel has changed: remember, tell, and go on writing.
-    pub(super) fn settle_sent(&mut self, key: ChannelKey, id: ChannelId, floor: u64, end: u64, tell: bool) {
-        if end > floor {
-            let mark = self.journal.record(|| Record::Resolved { channel: id, start: floor, end });
-            if let Some(local) = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut()) {
-                local.hold = mark.batch;
-            }
+    pub(super) fn settle_sent(&mut self, key: ChannelKey, id: ChannelId, tell: bool) {
+        if let Some(local) = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut())
+            && let Some(mark) = self.journal.changes(id, local.outbox.take_changes())
+        {
+            local.hold = mark.batch;
         }
         if tell {
             self.channels.tell_sending.insert(id);
