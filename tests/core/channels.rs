@@ -283,3 +283,21 @@ fn channels_a_sender_stops_exactly_at_its_window() {
         assert_eq!(world.hear(Side::Acceptor, "chat").len(), fits + more + usize::from(size > 0));
     }
 }
+
+#[test]
+fn channels_what_was_never_written_survives_a_peer_that_forgot() {
+    let mut world = connected(Settings::default(), &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    // The first fills the first credit; the second has never left.
+    let written = world.say(Side::Dialer, "chat", 60_000);
+    let unwritten = world.say(Side::Dialer, "chat", 60_000);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    assert_eq!(world.progress(Side::Dialer, written), Progress::Resolved(Outcome::Unknown));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [1]);
+    world.run(secs(1));
+    assert_eq!(world.progress(Side::Dialer, unwritten), Progress::Resolved(Outcome::Handled));
+}
