@@ -244,3 +244,28 @@ fn attach_single_login_ends_the_older_session() {
     assert_eq!(ended.map(|reason| reason.code), Some(CloseCode::Superseded));
     assert_eq!(world.admission.len(), 1);
 }
+
+#[test]
+fn attach_the_machine_itself_believes_no_proof_but_the_right_one() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let who = world.on(Side::Acceptor);
+    let before = world.dialer.machine.attached();
+    let others: [(&[u8], [u8; 32], bool); 3] =
+        [(DIALER, [9; 32], true), (b"eve", world.dialer.setup.secret.0, false), (DIALER, [0; 32], false)];
+    for (binding, secret, replayed) in others {
+        let link = world.new_link();
+        let exporter = if replayed { [7; 32] } else { world.links[&link].exporter };
+        let secret = if replayed { world.dialer.setup.secret.clone() } else { Secret(secret) };
+        let proof = prove(&secret, &exporter, 50);
+        let hello = Hello { proof, ..hello_of(&world, link, 50, 1) };
+        let info = world.info(link, binding);
+        world.owners.insert(link, world.dialer.machine.session());
+        world.with(who, |peer, _, now| {
+            peer.machine.handle_link_up(link, info, now);
+            peer.machine.handle_frame(link, Frame::Control(Control::Hello(Box::new(hello))), now);
+        });
+        world.settle();
+        assert!(!world.links[&link].acceptor_open);
+        assert_eq!(world.acceptor().map(|peer| peer.machine.attached()), Some(before));
+    }
+}

@@ -7,7 +7,7 @@ use bowline::protocol::types::Progress;
 
 use crate::link::Side;
 use crate::scene::{BOTH, connected, ms, secs};
-use crate::world::{MAX_MESSAGE, Settings, Who, World};
+use crate::world::{MAX_MESSAGE, Settings, Who, World, config};
 
 /// Both sides finish a label; the news that the acceptor has it all is lost with the link.
 fn half_forgotten(world: &mut World) {
@@ -254,4 +254,50 @@ fn channels_a_later_rejection_hides_no_earlier_gap() {
     assert_eq!(world.hear(Side::Acceptor, "chat"), [1]);
     world.run(secs(1));
     assert_eq!(world.hear(Side::Acceptor, "chat"), [3]);
+}
+
+#[test]
+fn channels_a_sender_stops_exactly_at_its_window() {
+    // Until the label is opened it is 64 KiB, and 1,024 messages; one more would end the session.
+    for (size, fits, more) in [(65_536, 1, 1), (16_384, 4, 1), (0, 1024, 5)] {
+        let mut world = connected(Settings::default(), &[]);
+        world.open(
+            Side::Dialer,
+            "chat",
+            config((2000, 1 << 20), (2000, MAX_MESSAGE), false, 3),
+            false,
+            (2000, 1 << 20),
+        );
+        for _ in 0..fits + more {
+            world.say(Side::Dialer, "chat", size);
+        }
+        if size > 0 {
+            world.say(Side::Dialer, "chat", 1);
+        }
+        world.run(secs(5));
+        assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+        let sent = world.dialer.frames.iter().filter(|frame| **frame == "Data").count();
+        assert_eq!(sent, fits, "of {size} bytes each");
+        world.open_plainly(Side::Acceptor, "chat");
+        world.run(secs(5));
+        assert_eq!(world.hear(Side::Acceptor, "chat").len(), fits + more + usize::from(size > 0));
+    }
+}
+
+#[test]
+fn channels_what_was_never_written_survives_a_peer_that_forgot() {
+    let mut world = connected(Settings::default(), &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    // The first fills the first credit; the second has never left.
+    let written = world.say(Side::Dialer, "chat", 60_000);
+    let unwritten = world.say(Side::Dialer, "chat", 60_000);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    assert_eq!(world.progress(Side::Dialer, written), Progress::Resolved(Outcome::Unknown));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [1]);
+    world.run(secs(1));
+    assert_eq!(world.progress(Side::Dialer, unwritten), Progress::Resolved(Outcome::Handled));
 }

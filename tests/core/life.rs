@@ -1,8 +1,8 @@
 //! Time: heartbeat, suspicion, dialing again, expiry, services that stall (rules H1, H4, H8, T2, T3, T5).
 
 use bowline::config::ReconnectPolicy;
-use bowline::protocol::types::{Event, LinkId, PathLiveness, SessionState};
-use bowline::wire::Health;
+use bowline::protocol::types::{Event, LinkId, Output, PathLiveness, SessionState};
+use bowline::wire::{BeatKind, Frame, Health, Heartbeat};
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs};
@@ -178,5 +178,30 @@ fn life_a_stopped_process_comes_back_without_a_verdict_on_others() {
         world.run(secs(100));
         assert_eq!(world.events(side), [], "{side:?}");
         assert_eq!(world.dialer.machine.state(), SessionState::Connected);
+    }
+}
+
+#[test]
+fn life_an_answer_carries_the_parity_of_its_beat_and_is_not_answered() {
+    let mut world = connected(Settings::default(), &[]);
+    let link = link(&world);
+    for kind in [BeatKind::Beat, BeatKind::Answer] {
+        for parity in [false, true] {
+            let beat = Heartbeat { kind, parity, health: Health::Serving, interval: 3 };
+            let said = world.with(world.on(Side::Acceptor), |peer, _, now| {
+                peer.machine.handle_frame(link, Frame::Heartbeat(beat), now);
+                let outputs = std::iter::from_fn(|| match peer.machine.poll_output(now) {
+                    Output::Wait(_) => None,
+                    output => Some(output),
+                });
+                let beat = |output| match output {
+                    Output::Transmit { frame: Frame::Heartbeat(beat), .. } => Some((beat.kind, beat.parity)),
+                    _ => None,
+                };
+                outputs.filter_map(beat).collect::<Vec<_>>()
+            });
+            let expected = if kind == BeatKind::Beat { vec![(BeatKind::Answer, parity)] } else { Vec::new() };
+            assert_eq!(said, Some(expected));
+        }
     }
 }
