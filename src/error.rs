@@ -389,6 +389,9 @@ pub enum ConnectError {
     /// A configuration value cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The remembered session was brought back to life already.
+    #[error("the session lives already: use the handles that there are")]
+    AlreadyConnected,
     /// The endpoint was closed.
     #[error("the endpoint is closed: bind another")]
     EndpointClosed,
