@@ -99,8 +99,8 @@ impl Config {
         self
     }
 
-    /// How long a new connection may take until its session is attached, and an incoming session may wait for the
-    /// application's decision. Default 10 s; 100 ms to 5 min.
+    /// How long each step of a new connection may take: the TLS handshake, what is said until its session is attached or
+    /// waits for the application, and the wait for the application's decision. Default 10 s; 100 ms to 5 min.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self

@@ -255,7 +255,7 @@ pub enum OpenError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{knob}` is {found}: {wanted}")]
 pub struct ConfigError {
-    /// The setter's name.
+    /// The setter's name, and which of its values if it has several.
     pub knob: &'static str,
     /// The value given.
     pub found: String,
@@ -282,7 +282,7 @@ pub enum BindError {
     #[error("TLS configuration: {0}")]
     Tls(String),
     /// The operating system gave no randomness.
-    #[error("the operating system gave no randomness ({0}): give a seed to `Endpoint::builder`")]
+    #[error("the operating system gave no randomness ({0}): give a seed to `Endpoint::with_parts`")]
     NoRandomness(String),
     /// There is no async runtime to run on.
     #[error("no tokio runtime is running here: call this from within one, or use `with_parts`")]
@@ -389,6 +389,9 @@ pub enum ConnectError {
     /// A configuration value cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The remembered session was brought back to life already.
+    #[error("the session lives already: use the handles that there are")]
+    AlreadyConnected,
     /// The endpoint was closed.
     #[error("the endpoint is closed: bind another")]
     EndpointClosed,

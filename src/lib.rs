@@ -17,7 +17,7 @@
 //! let (addr, fingerprint) = (listener.local_addr()?, listener.fingerprint());
 //! tokio::spawn(async move {
 //!     let session = listener.accept().await?.accept().await.ok()?;
-//!     let (_, mut inbox) = session.open("chat", ChannelConfig::new(Delivery::ReliableOrdered)).await.ok()?;
+//!     let (_chat, mut inbox) = session.open("chat", ChannelConfig::new(Delivery::ReliableOrdered)).await.ok()?;
 //!     while let Some(message) = inbox.recv().await {
 //!         println!("{}", String::from_utf8_lossy(message.payload()));
 //!     }
@@ -27,7 +27,7 @@
 //! // Dial: the peer must hold the key with this fingerprint.
 //! let endpoint = Endpoint::client(Identity::generate()?, Config::default())?;
 //! let session = endpoint.connect(addr, Trust::fingerprint(fingerprint)).await?;
-//! let (chat, _) = session.open("chat", ChannelConfig::new(Delivery::ReliableOrdered)).await?;
+//! let (chat, _inbox) = session.open("chat", ChannelConfig::new(Delivery::ReliableOrdered)).await?;
 //! let receipt = chat.send("hello").await?; // accepted: it is on its way, whatever happens to the connection
 //! receipt.await?;                          // handled by the peer's application
 //! session.close().await;

@@ -49,6 +49,10 @@ impl Session {
     /// Opens the channel of this label on this side. The peer does the same when it likes: until then up to 64 KiB
     /// of what is sent travels ahead, and the rest waits in the outbox.
     ///
+    /// Keep both halves, or bind the one that is not used to a name like `_inbox`: dropping the [`Channel`] finishes
+    /// it, dropping the [`Inbox`] refuses what the peer sends, and `_` drops at once. The label can be opened again
+    /// when both directions are over at both ends.
+    ///
     /// # Errors
     ///
     /// See [`OpenError`]. Nothing was opened.

@@ -41,10 +41,12 @@ pub(crate) async fn talk(
                 Intent::Reconnect => conversation.reconnect(),
                 Intent::Interrupt if wanted => return Err("interrupted".into()),
                 Intent::Quit | Intent::End | Intent::Interrupt => {
-                    wanted = true;
                     conversation.leave();
-                    let advice = "leaving when everything said has its outcome; Ctrl-C leaves at once";
-                    front.show(&Notice::Hint(advice.to_owned()))?;
+                    // The end of the input may follow a `/quit`.
+                    if !std::mem::replace(&mut wanted, true) {
+                        let advice = "leaving when everything said has its outcome; Ctrl-C leaves at once";
+                        front.show(&Notice::Hint(advice.to_owned()))?;
+                    }
                 }
             },
         }

@@ -180,6 +180,13 @@ fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<
     let env = registry.env.clone();
     let session = hello.session;
     let mut table = registry.table();
+    if table.doors != Doors::Open {
+        // They were shut since it was called up: whoever closed the endpoint does not look for it any more.
+        drop(table);
+        let refuse = refuse(CloseCode::Busy, "no new sessions are taken", true);
+        turn_away(registry, &Parked { established, hello, slot }, &refuse);
+        return Err(AcceptError::EndpointClosed);
+    }
     let supersedes = match table.admission.judge(&hello, &established.info, env.now()) {
         Judgement::Create { supersedes } => supersedes,
         Judgement::Refuse(refuse) => {

@@ -35,9 +35,7 @@ pub(crate) async fn connect(registry: &Arc<Registry>, plan: Plan) -> Result<Arc<
     let dialer = Dialer::new(env.clone(), plan.target, plan.server_name, plan.trust, plan.credentials)?;
     let id = SessionId::from_bytes(env.random());
     let shared = setup::session(&env, Role::Dialer, id, Secret(env.random()));
-    if !registry.add_dialed(shared.clone()) {
-        return Err(ConnectError::EndpointClosed);
-    }
+    registry.add_dialed(shared.clone())?;
     let on_end = registry.clone();
     let first = dialer.dial(DIAL);
     Task::spawn(shared.clone(), Some(dialer), Some(first), Box::new(move |_| on_end.forget_dialed(id)));

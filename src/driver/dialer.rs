@@ -124,7 +124,7 @@ impl Plan {
         Ok(Established { link, connection, socket: Some(socket), control, info, peer: Some(peer) })
     }
 
-    /// A fresh socket (rule H5): whatever happened to the mapping of the one before does not concern it.
+    /// A fresh socket: whatever happened to the mapping of the one before does not concern it.
     fn endpoint(&self, address: SocketAddr) -> Result<quinn::Endpoint, ConnectError> {
         let unspecified: SocketAddr = match address {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -48,22 +48,41 @@ pub(crate) struct Environment {
     random: Mutex<StdRng>,
     links: AtomicU64,
     dropped_datagrams: AtomicU64,
-    /// Held by connections that are being closed.
-    closing: Arc<Notify>,
+    farewells: Arc<Farewells>,
+}
+
+/// Connections that were closed and still have to tell their peers.
+#[derive(Default)]
+struct Farewells {
+    under_way: AtomicUsize,
+    none_left: Notify,
+}
+
+impl Farewells {
+    fn begin(self: &Arc<Self>) -> Closing {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        Closing(self.clone())
+    }
+
+    async fn over(&self) {
+        loop {
+            let mut none_left = pin!(self.none_left.notified());
+            none_left.as_mut().enable();
+            if self.under_way.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            none_left.await;
+        }
+    }
 }
 
 /// Keeps [`Environment::closed`] waiting.
-pub(crate) struct Closing(Option<Arc<Notify>>);
+pub(crate) struct Closing(Arc<Farewells>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        // The count must be down when whoever waits looks at it.
-        if let Some(notify) = self.0.take() {
-            let others = Arc::downgrade(&notify);
-            drop(notify);
-            if let Some(notify) = others.upgrade() {
-                notify.notify_waiters();
-            }
+        if self.0.under_way.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none_left.notify_waiters();
         }
     }
 }
@@ -89,7 +108,7 @@ impl Environment {
             random,
             links: AtomicU64::new(0),
             dropped_datagrams: AtomicU64::new(0),
-            closing: Arc::default(),
+            farewells: Arc::default(),
         }
     }
 
@@ -133,19 +152,12 @@ impl Environment {
 
     /// To be held while a connection that was closed still has to tell its peer.
     pub(crate) fn closing(&self) -> Closing {
-        Closing(Some(self.closing.clone()))
+        self.farewells.begin()
     }
 
     /// Waits until all closed connections have told their peers.
     pub(crate) async fn closed(&self) {
-        loop {
-            let mut changed = pin!(self.closing.notified());
-            changed.as_mut().enable();
-            if Arc::strong_count(&self.closing) == 1 {
-                return;
-            }
-            changed.await;
-        }
+        self.farewells.over().await;
     }
 
     pub(crate) fn count_dropped_datagram(&self) {
@@ -164,5 +176,25 @@ impl Environment {
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Environment").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_waits_for_the_last_farewell_is_told_of_it() {
+        let farewells = Arc::new(Farewells::default());
+        for _ in 0..20_000 {
+            let last = farewells.begin();
+            let waiting = tokio::spawn({
+                let farewells = farewells.clone();
+                async move { farewells.over().await }
+            });
+            tokio::task::yield_now().await;
+            drop(last);
+            tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it is told").unwrap();
+        }
     }
 }

@@ -23,10 +23,10 @@
 //!
 //! The accepting side is in [`acceptor`] and [`registry`]: a connection is greeted by a task of its own, under a limit
 //! of number and time, until its Hello is proven; then it is handed to its session, or waits in the registry until the
-//! application has decided. The dialing side is in [`dialer`], one socket for each dial (rule H5).
+//! application has decided. The dialing side is in [`dialer`], one socket for each dial.
 //!
 //! Everything from the outside (sockets, tasks, timers, wall clock, randomness) comes from one [`environment`],
-//! which a simulation replaces (rule D2). `select!` is always `biased`, and no order comes from a hash map.
+//! which a simulation replaces. `select!` is always `biased`, and no order comes from a hash map.
 
 pub(crate) mod acceptor;
 mod clock;

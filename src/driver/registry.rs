@@ -1,5 +1,6 @@
 //! The sessions of an endpoint, and who may attach to them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 use super::environment::{Environment, lock};
 use super::link::Established;
 use super::shared::Shared;
-use crate::error::{CloseCode, CloseReason};
+use crate::error::{CloseCode, CloseReason, ConnectError};
 use crate::id::SessionId;
 use crate::protocol::admission::Admission;
 use crate::protocol::types::{LinkId, SessionState};
@@ -223,14 +224,19 @@ impl Registry {
         table.parked.remove(&session)
     }
 
-    /// Adds a session that is about to be dialed, unless the endpoint is closed.
-    pub(super) fn add_dialed(&self, session: Arc<Shared>) -> bool {
+    /// Adds a session that is about to be dialed, unless it lives here already, or the endpoint is closed.
+    pub(super) fn add_dialed(&self, session: Arc<Shared>) -> Result<(), ConnectError> {
         let mut table = self.table();
-        let open = table.doors == Doors::Open;
-        if open {
-            table.dialed.insert(session.id, session);
+        if table.doors != Doors::Open {
+            return Err(ConnectError::EndpointClosed);
         }
-        open
+        match table.dialed.entry(session.id) {
+            Entry::Occupied(_) => Err(ConnectError::AlreadyConnected),
+            Entry::Vacant(place) => {
+                place.insert(session);
+                Ok(())
+            }
+        }
     }
 
     /// Whether a dialed session lives here.

@@ -63,9 +63,9 @@ pub(crate) fn connect(
         dialer.bind_to_known(binding);
     }
     let id = remembered.session;
-    let shared =
-        setup::restored(env, id, remembered.snapshot).filter(|shared| registry.add_dialed(shared.clone()));
-    let shared = shared.ok_or(ConnectError::EndpointClosed)?;
+    // Without an identity it would not have been loaded.
+    let shared = setup::restored(env, id, remembered.snapshot).ok_or(ConnectError::EndpointClosed)?;
+    registry.add_dialed(shared.clone())?;
     let ended = registry.clone();
     Task::spawn(shared.clone(), Some(dialer), None, Box::new(move |_| ended.forget_dialed(id)));
     Ok(Handle::new(shared))

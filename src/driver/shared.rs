@@ -45,7 +45,7 @@ pub(crate) struct State {
     pub(super) arrivals: Vec<Writer>,
     /// Links whose connection is gone, which the task has yet to drop.
     pub(super) departures: Vec<LinkId>,
-    /// `None` once the session is over.
+    /// Made for the first who asks: it costs some 20 KiB. `None` once the task has ended.
     pub(super) events: Option<broadcast::Sender<Event>>,
     /// Why the first attach came to nothing.
     failure: Option<ConnectError>,
@@ -102,7 +102,7 @@ impl Shared {
             remote: None,
             arrivals: Vec::new(),
             departures: Vec::new(),
-            events: Some(broadcast::Sender::new(EVENTS_MAX)),
+            events: None,
             failure: None,
             ended: false,
             flagged: true,
@@ -242,7 +242,11 @@ impl Shared {
 
     /// The events from now on; `None` when there will be none.
     pub(crate) fn subscribe(&self) -> Option<broadcast::Receiver<Event>> {
-        self.look().events.as_ref().map(broadcast::Sender::subscribe)
+        let mut state = self.look();
+        if state.ended {
+            return None;
+        }
+        Some(state.events.get_or_insert_with(|| broadcast::Sender::new(EVENTS_MAX)).subscribe())
     }
 }
 

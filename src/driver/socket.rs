@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Makes the sockets of an endpoint: one that listens, and a fresh one for each dial (rule H5).
+/// Makes the sockets of an endpoint: one that listens, and a fresh one for each dial.
 pub trait SocketFactory: fmt::Debug + Send + Sync + 'static {
     /// A socket bound to `local`; port 0 stands for any free one.
     ///

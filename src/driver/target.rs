@@ -1,4 +1,4 @@
-//! Where to dial (rule D1).
+//! Where to dial.
 
 use std::fmt;
 use std::io;

@@ -37,7 +37,7 @@ const INITIAL_WINDOW: u64 = 128 * 1024;
 /// A safety net only (rule T2): sessions find out by themselves that a link is dead.
 const IDLE_TIMEOUT_MS: u32 = 12 * 60 * 1000;
 
-/// The shortest time between two stateless resets, which tell clients of a process that is no more (rule H7).
+/// The shortest time between two stateless resets, which tell clients of a process that is no more.
 const RESET_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The settings of every connection that this side has in `role`.
@@ -148,7 +148,7 @@ const RANDOM_BYTES: usize = 8;
 const TAG_BYTES: usize = 4;
 
 /// Ids of random bytes and a tag that only this identity can make: packets to ids of a former process on this address
-/// are told from noise, and answered with a stateless reset (rule H7).
+/// are told from noise, and answered with a stateless reset.
 #[derive(Clone)]
 struct SignedIds {
     key: hmac::Key,

@@ -36,7 +36,8 @@ impl Dormant {
     ///
     /// # Errors
     ///
-    /// [`ConnectError`](crate::error::ConnectError) if the target or the trust cannot be used, or the endpoint is closed.
+    /// [`ConnectError`](crate::error::ConnectError) if the target or the trust cannot be used, the session was brought
+    /// back already, or the endpoint is closed.
     pub fn connect(self, target: impl Into<Target>, trust: Trust) -> Connect {
         Connect::new(self.endpoint, target.into(), trust, Some(self.remembered))
     }

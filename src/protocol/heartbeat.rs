@@ -1,4 +1,4 @@
-//! The dialer's heart: when to send a beat, and what its silence means (rules H1, H2, H4).
+//! The dialer's heart: when to send a beat, and what its silence means (rules H1, H2, H3).
 //!
 //! ```text
 //!            due                    unanswered               4 more unanswered

@@ -127,7 +127,7 @@ impl Identity {
         self.0.certified.clone()
     }
 
-    /// A secret that only the holder of the private key can compute, different for each label and context (rule H7).
+    /// A secret that only the holder of the private key can compute, different for each label and context.
     ///
     /// A label must not contain a zero byte, which separates it from the context.
     pub(crate) fn derive_secret(&self, label: &str, context: &[u8]) -> [u8; 32] {

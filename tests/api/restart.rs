@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bowline::{
-    Config, Endpoint, EndpointBuilder, Event, Identity, Inbox, MemoryStore, ReconnectPolicy, Session,
-    SessionState, Trust,
+    Config, ConnectError, Endpoint, EndpointBuilder, Event, Identity, Inbox, MemoryStore, ReconnectPolicy,
+    Session, SessionState, Trust,
 };
 use tokio::runtime::Runtime;
 
@@ -163,7 +163,9 @@ fn a_restarted_dialer_sends_what_was_in_its_outbox() {
         assert_eq!((restored.accepted.len(), restored.dialed.len()), (0, 1));
         let dormant = restored.dialed.remove(0);
         assert_eq!(dormant.id(), pair.accepted.id());
-        let session = dormant.connect(addr, trust).await.unwrap();
+        let the_same = endpoint.restore().await.unwrap().dialed.remove(0);
+        let session = dormant.connect(addr, trust.clone()).await.unwrap();
+        assert!(matches!(the_same.connect(addr, trust).await, Err(ConnectError::AlreadyConnected)));
         let (sender, _answers) = session.open("jobs", ordered()).await.unwrap();
         let receipt = within("it happens", sender.send("four")).await.unwrap();
         let at_the_acceptor = accepting.spawn(async move {

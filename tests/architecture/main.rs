@@ -62,6 +62,40 @@ fn the_network_simulator_knows_nothing_of_bowline() {
     assert_clean(sources.iter().flat_map(|source| banned(source, &tokens(&source.text), &["bowline ::"])));
 }
 
+#[test]
+fn every_rule_that_is_cited_is_written_down() {
+    let read = |path: &str| fs::read_to_string(path).unwrap();
+    let (rules, guarantees) = (read("proto/README.md"), read("docs/guarantees.md"));
+    let is_known =
+        |name: &str| rules.contains(&format!("\n**{name} ")) || guarantees.contains(&format!("\n| {name} |"));
+    let unknown = |source: &Source| {
+        let unknown = cited(&source.text).into_iter().filter(|name| !is_known(name));
+        unknown.map(|name| format!("{}: there is no rule {name}", source.path)).collect::<Vec<_>>()
+    };
+    assert_eq!(cited("(rules N1, R1 and W9) or a rule of X1, see rule H8."), ["N1", "R1", "W9", "H8"]);
+    assert_clean(["src", "tests"].iter().flat_map(|folder| read_tree(folder)).flat_map(|it| unknown(&it)));
+}
+
+/// The names after `rule` and `rules`.
+fn cited(text: &str) -> Vec<&str> {
+    let is_name = |word: &str| {
+        word.split_at_checked(1).is_some_and(|(letter, number)| {
+            letter.bytes().all(|byte| byte.is_ascii_uppercase()) && number.parse::<u8>().is_ok()
+        })
+    };
+    let named = |after: &str| after.starts_with(' ') || after.starts_with("s ");
+    text.split("rule")
+        .skip(1)
+        .filter(|after| named(after))
+        .flat_map(|after| {
+            let words = after.trim_start_matches('s').split([' ', ',']);
+            let words = words.map(|word| word.trim_end_matches([')', '.', ':', ';', ']', '"']));
+            words.take_while(move |word| is_name(word) || matches!(*word, "" | "and"))
+        })
+        .filter(|word| is_name(word))
+        .collect()
+}
+
 // ---- The rules ----
 
 /// One file: its path from the repository's root, with `/`, and what is in it.

@@ -1,4 +1,4 @@
-//! Time: heartbeat, suspicion, dialing again, expiry, services that stall (rules H1, H4, H8, T2, T3, T5).
+//! Time: heartbeat, suspicion, dialing again, expiry, services that stall (rules H1, H3, H8, T2, T3, T5).
 
 use bowline::config::ReconnectPolicy;
 use bowline::protocol::types::{Event, LinkId, Output, PathLiveness, SessionState};

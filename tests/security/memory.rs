@@ -170,3 +170,30 @@ async fn labels_without_end_are_limited_to_the_channels_that_were_allowed() {
     link.say(&naming(16, &long(16))).await;
     assert_eq!(link.end().await.0, 1);
 }
+
+#[tokio::test]
+async fn links_that_never_attach_take_their_streams_with_them() {
+    let mut host = Host::new();
+    let (owner, claim) = (identity(), Claim::new(1));
+    let (_link, session) = host.raw(&owner, &claim).await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..4 {
+        let mut link = Link::dial(host.address, Face::of(&owner)).await;
+        // A counter that was used: the link waits for another Hello, and its streams wait with it.
+        link.hear_retry(claim.hello(&link)).await;
+        for _ in 0..8 {
+            link.hold_data(&records(0, 0, &[b"too early"])).await;
+        }
+        a_while().await;
+        assert!(tasks() > before + 8);
+        link.connection.close(0u32.into(), b"");
+    }
+    let gone = async {
+        while tasks() > before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(gone).await;
+    assert_eq!((session.state(), session.stats().attaches), (SessionState::Connected, 1));
+}

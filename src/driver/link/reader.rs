@@ -66,6 +66,8 @@ async fn supervise(shared: Arc<Shared>, link: LinkId, connection: Connection) {
         state.machine.handle_link_down(link, super::end_of(&error), now);
         state.departures.push(link);
     });
+    // Its streams may wait for an attach that will not come, and the machine has no news of a link that never was.
+    shared.notify_changed();
     if shared.role == Role::Dialer && error != ConnectionError::LocallyClosed {
         shared.fail(dialer::explain_loss(&error, connection.remote_address()));
     }

@@ -1,4 +1,4 @@
-//! How much quinn holds of what was not yet acknowledged (rule C4).
+//! How much quinn holds of what was not yet acknowledged.
 //!
 //! quinn takes whatever fits its send window, sent or not. A window of twice the congestion window keeps the
 //! connection busy, and leaves the rest to us: there it can still be overtaken by control frames.

@@ -368,6 +368,9 @@ impl Machine {
 
     /// Once every channel has heard what the peer has, the replay can be counted.
     pub(super) fn report_resumed(&mut self) {
+        if self.attached.as_ref().is_none_or(|attached| attached.resuming.is_none()) {
+            return;
+        }
         let unsynced = |channel: &super::channels::Channel| channel.local.as_ref().is_some_and(|l| !l.synced);
         if self.channels.iter().any(|(_, channel)| unsynced(channel)) {
             return;

@@ -1,4 +1,4 @@
-//! Time: dialing again, heartbeat, liveness, expiry (rules H1, H4, H8, T2, T3, T5).
+//! Time: dialing again, heartbeat, liveness, expiry (rules H1, H3, H8, T2, T3, T5).
 
 use std::time::{Duration, Instant};
 

@@ -270,12 +270,13 @@ impl Machine {
     /// application, to wake whoever drives the machine only when that is needed.
     pub fn needs_poll(&self, now: Instant) -> bool {
         let Some(promised) = self.promised else { return true };
-        let deadline = self.deadline();
+        let is_sooner = |deadline| promised.is_none_or(|promised| deadline < promised);
+        // The deadline comes last: it looks at every channel.
         !self.out.is_empty()
             || !self.wakes.is_empty()
             || self.journal.has_batch()
             || self.has_frame(now)
-            || deadline.is_some_and(|deadline| promised.is_none_or(|promised| deadline < promised))
+            || self.deadline().is_some_and(is_sooner)
     }
 
     /// Batch `number` and all before it are durable.
