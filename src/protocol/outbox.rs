@@ -21,8 +21,9 @@ use super::types::{Progress, Window};
 use crate::error::Outcome;
 use crate::id::Sequence;
 
-/// Exceptional outcomes kept for receipts, as ranges, per channel.
+/// Exceptional outcomes kept for receipts, as ranges, per channel, and when the channel is gone.
 const MAX_OUTCOMES: usize = 4096;
+const MAX_OUTCOMES_RETIRED: usize = 64;
 
 /// A receiver tells at least this many ranges at once, if there are so many.
 const COMPLETE: usize = 100;
@@ -164,6 +165,12 @@ impl Outbox {
         while self.next() < sequence {
             self.entries.push_back(Entry::resolved());
         }
+    }
+
+    /// Nothing will be sent any more: only receipts may still ask how messages ended.
+    pub fn retire(&mut self) {
+        self.outcomes.limit_to(MAX_OUTCOMES_RETIRED);
+        self.entries.shrink_to_fit();
     }
 
     /// An empty outbox with the same limits.

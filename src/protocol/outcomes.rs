@@ -38,7 +38,13 @@ impl Outcomes {
                 self.ranges.insert(sequence, (end, outcome));
             }
         }
-        while self.ranges.len() > self.limit {
+        self.limit_to(self.limit);
+    }
+
+    /// Keeps at most `limit` ranges from now on.
+    pub fn limit_to(&mut self, limit: usize) {
+        self.limit = limit;
+        while self.ranges.len() > limit {
             if let Some((_, (end, _))) = self.ranges.pop_first() {
                 self.horizon = self.horizon.max(end);
             }
@@ -88,5 +94,8 @@ mod tests {
         assert_eq!(outcomes.of(0), Outcome::Unknown);
         assert_eq!(outcomes.of(3), rejected());
         assert_eq!(outcomes.of(4), Outcome::Handled);
+        outcomes.limit_to(1);
+        assert_eq!((outcomes.of(3), outcomes.of(4)), (Outcome::Unknown, Outcome::Handled));
+        assert_eq!((outcomes.of(5), outcomes.of(6)), (rejected(), Outcome::Handled));
     }
 }

@@ -47,6 +47,13 @@ struct Retired {
     outbox: Outbox,
 }
 
+impl Retired {
+    fn new(key: ChannelKey, epoch: Option<Epoch>, mut outbox: Outbox) -> Self {
+        outbox.retire();
+        Self { key, epoch, outbox }
+    }
+}
+
 /// Most outboxes kept of channels that are gone. All that is left in one is how its exceptions ended.
 const MAX_RETIRED: usize = 1024;
 
@@ -372,7 +379,7 @@ impl Channels {
         for retired in self.retired.iter_mut().filter(|retired| retired.epoch.is_none()) {
             retired.epoch = Some(epoch);
         }
-        let retired = outboxes.into_iter().map(|(key, outbox)| Retired { key, epoch: Some(epoch), outbox });
+        let retired = outboxes.into_iter().map(|(key, outbox)| Retired::new(key, Some(epoch), outbox));
         self.retired.extend(retired);
         self.bound_retired();
     }
@@ -388,7 +395,7 @@ impl Channels {
         if let Some(local) = channel.local {
             self.by_local.remove(&local.id);
             self.tell_sending.remove(&local.id);
-            self.retired.push_back(Retired { key, epoch: None, outbox: local.outbox });
+            self.retired.push_back(Retired::new(key, None, local.outbox));
             self.bound_retired();
         }
         if let Some(remote) = channel.remote {
