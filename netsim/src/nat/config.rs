@@ -11,11 +11,11 @@ use crate::values::{BadValue, Length};
 #[serde(rename_all = "kebab-case")]
 pub enum Dependence {
     /// On nothing but the inside address and port: one mapping for all remotes, open to all of them.
-    Endpoint,
+    EndpointIndependent,
     /// On the remote's address.
-    Address,
+    AddressDependent,
     /// On the remote's address and port; as a mapping this is the "symmetric" NAT.
-    AddressAndPort,
+    AddressAndPortDependent,
 }
 
 /// Which packets keep a mapping alive (RFC 4787, section 4.3).
@@ -54,8 +54,8 @@ impl NatConfig {
     /// (REQ-6), ports are preserved where possible, hairpinning works (REQ-9).
     pub fn new() -> Self {
         Self {
-            mapping: Dependence::Endpoint,
-            filtering: Dependence::Endpoint,
+            mapping: Dependence::EndpointIndependent,
+            filtering: Dependence::EndpointIndependent,
             timeout: Length(Duration::from_secs(300)),
             unreplied_timeout: None,
             refresh: Refresh::Outbound,
@@ -70,7 +70,7 @@ impl NatConfig {
     /// (nf_conntrack_udp_timeout, nf_conntrack_udp_timeout_stream), no hairpinning.
     pub fn linux() -> Self {
         Self::new()
-            .filtering(Dependence::AddressAndPort)
+            .filtering(Dependence::AddressAndPortDependent)
             .timeout(Duration::from_secs(120))
             .unreplied_timeout(Duration::from_secs(30))
             .refresh(Refresh::Both)
@@ -131,6 +131,11 @@ impl NatConfig {
     pub fn hairpin(mut self, hairpin: bool) -> Self {
         self.hairpin = hairpin;
         self
+    }
+
+    /// Whether it draws outside ports instead of preserving them.
+    pub(crate) fn draws_ports(&self) -> bool {
+        !self.preserve_ports
     }
 
     /// What is wrong with this configuration, if anything.

@@ -42,9 +42,9 @@ impl Mapping {
     pub(super) fn lets_in(&self, now: Time, remote: SocketAddr, filtering: Dependence) -> bool {
         let mut open = self.sessions.iter().filter(|(_, session)| now < session.until);
         match filtering {
-            Dependence::Endpoint => true,
-            Dependence::Address => open.any(|(known, _)| known.ip() == remote.ip()),
-            Dependence::AddressAndPort => open.any(|(known, _)| *known == remote),
+            Dependence::EndpointIndependent => true,
+            Dependence::AddressDependent => open.any(|(known, _)| known.ip() == remote.ip()),
+            Dependence::AddressAndPortDependent => open.any(|(known, _)| *known == remote),
         }
     }
 

@@ -195,9 +195,9 @@ impl Nat {
 
     fn key(&self, inside: SocketAddr, remote: SocketAddr) -> Key {
         match self.config.mapping {
-            Dependence::Endpoint => (inside, None, None),
-            Dependence::Address => (inside, Some(remote.ip()), None),
-            Dependence::AddressAndPort => (inside, Some(remote.ip()), Some(remote.port())),
+            Dependence::EndpointIndependent => (inside, None, None),
+            Dependence::AddressDependent => (inside, Some(remote.ip()), None),
+            Dependence::AddressAndPortDependent => (inside, Some(remote.ip()), Some(remote.port())),
         }
     }
 

@@ -94,10 +94,10 @@ fn req_8_the_filter_is_open_or_asks_for_the_address() {
         ["198.51.100.1:80", "198.51.100.1:81", "198.51.100.2:80"]
             .map(|from| nat.receive(from, outside).is_ok())
     };
-    assert_eq!(answers(Dependence::Endpoint), [true, true, true]);
-    assert_eq!(answers(Dependence::Address), [true, true, false]);
-    assert_eq!(answers(Dependence::AddressAndPort), [true, false, false]);
-    assert_eq!(NatConfig::new().filtering, Dependence::Endpoint);
+    assert_eq!(answers(Dependence::EndpointIndependent), [true, true, true]);
+    assert_eq!(answers(Dependence::AddressDependent), [true, true, false]);
+    assert_eq!(answers(Dependence::AddressAndPortDependent), [true, false, false]);
+    assert_eq!(NatConfig::new().filtering, Dependence::EndpointIndependent);
 }
 
 #[test]

@@ -57,11 +57,11 @@ fn mappings_depend_on_what_they_should() {
         let mut nat = Pair::new(NatConfig::new().mapping(mapping));
         remotes.map(|remote| nat.send(HOST, remote))
     };
-    let [a, b, c] = seen(Dependence::Endpoint);
+    let [a, b, c] = seen(Dependence::EndpointIndependent);
     assert!(a == b && b == c);
-    let [a, b, c] = seen(Dependence::Address);
+    let [a, b, c] = seen(Dependence::AddressDependent);
     assert!(a == b && b != c);
-    let [a, b, c] = seen(Dependence::AddressAndPort);
+    let [a, b, c] = seen(Dependence::AddressAndPortDependent);
     assert!(a != b && b != c && a != c);
 }
 

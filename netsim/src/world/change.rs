@@ -1,5 +1,6 @@
 //! What can happen to a world while packets are on their way.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::{Direction, Due, HostId, LinkId, NetworkId, World};
@@ -29,6 +30,17 @@ pub enum NatChange {
     Forget,
     /// It restarts.
     Reboot,
+}
+
+impl fmt::Display for NatChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RebindPorts => f.write_str("rebind-ports"),
+            Self::RebindAddress(new) => write!(f, "rebind-address {new}"),
+            Self::Forget => f.write_str("forget"),
+            Self::Reboot => f.write_str("reboot"),
+        }
+    }
 }
 
 /// A change that was made.

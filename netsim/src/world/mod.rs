@@ -193,6 +193,11 @@ impl World {
         &self.trace
     }
 
+    /// What happened to packets; the world is no longer needed.
+    pub fn into_trace(self) -> Trace {
+        self.trace
+    }
+
     /// The changes that were made so far.
     pub fn happenings(&self) -> &[Happening] {
         &self.happenings
