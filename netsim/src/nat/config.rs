@@ -67,7 +67,8 @@ impl NatConfig {
 
     /// Linux masquerading as most home routers run it: the filter wants the exact remote, a mapping lives 30 s
     /// until a remote has answered for two seconds and 120 s from then on, packets in both directions refresh it
-    /// (nf_conntrack_udp_timeout, nf_conntrack_udp_timeout_stream), no hairpinning.
+    /// (nf_conntrack_udp_timeout, nf_conntrack_udp_timeout_stream), no hairpinning. The mapping is independent of
+    /// the endpoint, as Linux's looks from outside for as long as ports can be preserved.
     pub fn linux() -> Self {
         Self::new()
             .filtering(Dependence::AddressAndPortDependent)

@@ -118,9 +118,9 @@ fn pair() -> Pair {
 }
 
 /// Connects, does something to the network, and echoes once more; says whom the server saw before and after.
-fn through(act: impl AsyncFnOnce(&Sim, &Endpoint, &Pair2)) -> (SocketAddr, SocketAddr) {
+fn through(act: impl AsyncFnOnce(&Sim, &Endpoint, &Ids)) -> (SocketAddr, SocketAddr) {
     let Pair { world, client, server, home, wifi } = pair();
-    let ids = Pair2 { client, home, wifi };
+    let ids = Ids { client, home, wifi };
     let finished = simulate(world, Duration::from_secs(60), async |sim: Sim| {
         let listener = sim.endpoint(server, SERVER.parse().unwrap(), Some(server_config().unwrap())).unwrap();
         let mut endpoint = sim.endpoint(client, "0.0.0.0:0".parse().unwrap(), None).unwrap();
@@ -141,7 +141,7 @@ fn through(act: impl AsyncFnOnce(&Sim, &Endpoint, &Pair2)) -> (SocketAddr, Socke
     finished.unwrap().output.expect("it ended before the limit")
 }
 
-struct Pair2 {
+struct Ids {
     client: HostId,
     home: NetworkId,
     wifi: LinkId,
