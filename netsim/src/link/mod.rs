@@ -1,0 +1,23 @@
+//! One direction of a link: what enters at one end, and what comes out of the other, and when.
+//!
+//! | file | what it models |
+//! |---|---|
+//! | `conditions` | what a direction does to packets, as data; what is not said stays as it was |
+//! | `loss` | independent loss, bursts (Gilbert–Elliott), chosen packets |
+//! | `shaper` | the bottleneck: a rate or a recorded trace, and the queue before it |
+//! | `capacity` | recorded bandwidth in mahimahi's format |
+//! | `pipe` | composes them: `push(now, packet)`, `pop(now)`, `next_wakeup()` |
+
+mod capacity;
+mod conditions;
+mod counts;
+mod loss;
+mod pipe;
+mod shaper;
+#[cfg(test)]
+mod tests;
+
+pub use capacity::CapacityTrace;
+pub use conditions::Conditions;
+pub use counts::LinkCounts;
+pub use pipe::{Exit, Pipe};

@@ -1,0 +1,172 @@
+//! The world that a scenario describes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use super::{NatStep, Scenario, Step};
+use crate::link::Conditions;
+use crate::nat::NatConfig;
+use crate::random::Draws;
+use crate::time::Time;
+use crate::values::BadValue;
+use crate::world::{Change, Direction, HostId, Link, LinkId, NatChange, NetworkId, World};
+
+/// The world of a scenario, with the hosts that a program wants to run on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Path {
+    /// The world, with everything that is going to happen.
+    pub world: World,
+    /// The clients, each on a path of its own.
+    pub clients: Vec<HostId>,
+    /// The server, in the internet.
+    pub server: HostId,
+    /// The server's address.
+    pub server_address: IpAddr,
+    /// The clients' own links: those in the first network and those in the other one.
+    pub links: Vec<LinkId>,
+}
+
+/// A step comes at most this often; nothing that is described in words needs more.
+const ROUNDS_MAX: u64 = 100_000;
+
+/// Each client may have this many public addresses, one after the other.
+const ADDRESSES_PER_CLIENT: u32 = 64;
+
+impl Scenario {
+    /// The world of one client and a server.
+    pub fn build(&self, seed: u64) -> Result<Path, BadValue> {
+        self.build_clients(seed, 1)
+    }
+
+    /// The world of many clients, each on its own path to one server, with its own luck.
+    pub fn build_clients(&self, seed: u64, clients: usize) -> Result<Path, BadValue> {
+        self.check()?;
+        if clients == 0 || clients > 1_000 {
+            return Err(BadValue::new(format!("{clients} clients"), "are not between 1 and 1000"));
+        }
+        let mut world = World::new(seed);
+        let server = world.host("server");
+        let server_address = self.address(Ipv4Addr::new(198, 51, 100, 1), 0xffff, 1);
+        world.attach(server, World::INTERNET, [server_address], Link::perfect())?;
+        let mut path = Path { world, clients: Vec::new(), server, server_address, links: Vec::new() };
+        for number in 0..clients {
+            self.add_client(&mut path, seed, number as u32)?;
+        }
+        Ok(path)
+    }
+
+    fn add_client(&self, path: &mut Path, seed: u64, number: u32) -> Result<(), BadValue> {
+        let name = if number == 0 { "client".to_owned() } else { format!("client{number}") };
+        let client = path.world.host(&name);
+        let mut public = (0..ADDRESSES_PER_CLIENT).map(|index| self.public(number, index));
+        let mut fresh =
+            || public.next().ok_or_else(|| BadValue::new("at", "rebinds the address more than 60 times"));
+
+        let (up, down) = self.first();
+        let link = Link::new(up, down);
+        let (first, nat) = self.add_access(&mut path.world, client, &name, &self.nat, link, fresh()?)?;
+        let mut other = None;
+        if let Some(access) = &self.other {
+            let (up, down) = access.conditions();
+            let (link, name) = (Link::new(up, down), format!("{name}.other"));
+            let (link, _) = self.add_access(&mut path.world, client, &name, &access.nat, link, fresh()?)?;
+            path.links.push(link);
+            other = Some(link);
+        }
+        let draws = Draws::new(seed, &name, "timeline");
+        for (index, step) in (0..).zip(&self.at) {
+            let rounds = step.every.map_or(1, |_| ROUNDS_MAX);
+            for round in 0..rounds {
+                let period = step.every.map_or(Duration::ZERO, |every| every.0);
+                let share = |draw| draws.unit(index << 32 | round, draw);
+                let start = period.saturating_mul(round as u32);
+                let at = start + step.time.at(share(0));
+                if start + step.time.from >= self.duration.0 {
+                    break;
+                }
+                self.plan_conditions(&mut path.world, first, step, at, share(1))?;
+                if let (Some(gap), Some(other)) = (step.move_after, other) {
+                    let arrival = Time::from(at + gap.at(share(2)));
+                    path.world.change_at(Time::from(at), Change::Interface(client, first, false))?;
+                    path.world.change_at(Time::from(at), Change::Interface(client, other, false))?;
+                    path.world.change_at(arrival, Change::Interface(client, other, true))?;
+                }
+                if let (Some(what), Some(nat)) = (step.nat, nat) {
+                    let what = match what {
+                        NatStep::RebindPorts => NatChange::RebindPorts,
+                        NatStep::RebindAddress => NatChange::RebindAddress(fresh()?),
+                        NatStep::Forget => NatChange::Forget,
+                        NatStep::Reboot => NatChange::Reboot,
+                    };
+                    path.world.change_at(Time::from(at), Change::Nat(nat, what))?;
+                }
+            }
+        }
+        path.clients.push(client);
+        path.links.push(first);
+        Ok(())
+    }
+
+    /// An interface behind these NATs; says which NAT is nearest to the internet.
+    fn add_access(
+        &self,
+        world: &mut World,
+        client: HostId,
+        name: &str,
+        nats: &[NatConfig],
+        link: Link,
+        public: IpAddr,
+    ) -> Result<(LinkId, Option<NetworkId>), BadValue> {
+        let mut network = World::INTERNET;
+        let mut outermost = None;
+        for (realm, config) in nats.iter().enumerate().rev() {
+            let outside = if network == World::INTERNET { public } else { self.private(realm + 1) };
+            let name = format!("{name}.nat{realm}");
+            network = world.nat(&name, network, [outside], config.clone(), Link::perfect())?;
+            outermost.get_or_insert(network);
+        }
+        let address = if nats.is_empty() { public } else { self.private(0) };
+        Ok((world.attach(client, network, [address], link)?, outermost))
+    }
+
+    fn plan_conditions(
+        &self,
+        world: &mut World,
+        link: LinkId,
+        step: &Step,
+        at: Duration,
+        share: f64,
+    ) -> Result<(), BadValue> {
+        let (base_up, base_down) = self.first();
+        let (up, down) = step.conditions();
+        for (direction, base, change) in [(Direction::Up, base_up, up), (Direction::Down, base_down, down)] {
+            if change.is_empty() {
+                continue;
+            }
+            let plan = |change: Conditions| Change::Link(link, direction, Box::new(change));
+            let undo = base.undoing(&change);
+            world.change_at(Time::from(at), plan(change))?;
+            if let Some(length) = step.lasting {
+                world.change_at(Time::from(at + length.at(share)), plan(undo))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An address inside, the same for every client: each is behind NATs of its own.
+    fn private(&self, realm: usize) -> IpAddr {
+        self.address(Ipv4Addr::new(10, realm as u8, 0, 2), 0xfd00 + realm as u16, 2)
+    }
+
+    /// The public addresses of a client, from the range for benchmarks (RFC 2544).
+    fn public(&self, client: u32, index: u32) -> IpAddr {
+        let offset = client * ADDRESSES_PER_CLIENT + index + 1;
+        let four = Ipv4Addr::from(u32::from(Ipv4Addr::new(198, 18, 0, 0)) + offset);
+        self.address(four, client as u16, index as u16 + 1)
+    }
+
+    fn address(&self, four: Ipv4Addr, group: u16, host: u16) -> IpAddr {
+        if self.ipv6 { Ipv6Addr::new(0x2001, 0xdb8, group, 0, 0, 0, 0, host).into() } else { four.into() }
+    }
+}
