@@ -44,7 +44,7 @@ pub struct Outbox {
     /// Unresolved messages, and their bytes.
     messages: usize,
     bytes: usize,
-    /// Bytes of unresolved messages below the cursor.
+    /// Bytes of unresolved messages that the peer holds or this link was given: what counts in the peer's window.
     window_used: u64,
     max_messages: usize,
     max_bytes: usize,
@@ -237,7 +237,8 @@ impl Outbox {
     /// A new link: everything the peer does not have is to be written again.
     pub fn rewind(&mut self) {
         self.cursor = self.floor;
-        self.window_used = 0;
+        let held = self.entries.iter().filter(|entry| entry.state == State::Received);
+        self.window_used = held.map(|entry| u64::from(entry.size)).sum();
     }
 
     /// Messages written to earlier links that the cursor has still to pass and the peer is not known to have.
@@ -253,7 +254,7 @@ impl Outbox {
         loop {
             let sequence = self.cursor;
             let entry = self.entries.get((sequence - self.floor) as usize)?;
-            if entry.state == State::Resolved {
+            if entry.state != State::Open {
                 self.cursor += 1;
                 continue;
             }
@@ -264,30 +265,15 @@ impl Outbox {
             }
             self.window_used = used;
             self.cursor += 1;
-            if entry.state == State::Open {
-                let again = sequence < self.written_below;
-                self.written_below = self.written_below.max(self.cursor);
-                return Some(Outgoing {
-                    sequence,
-                    redelivered: entry.redelivered,
-                    again,
-                    payload: entry.payload.clone(),
-                });
-            }
+            let again = sequence < self.written_below;
+            self.written_below = self.written_below.max(self.cursor);
+            return Some(Outgoing {
+                sequence,
+                redelivered: entry.redelivered,
+                again,
+                payload: entry.payload.clone(),
+            });
         }
-    }
-
-    /// Whether `next_outgoing` would give something.
-    pub fn has_outgoing(&self, window: Window, durable: u64) -> bool {
-        let passed = (self.cursor - self.floor) as usize;
-        self.entries
-            .range(passed.min(self.entries.len())..)
-            .find(|entry| entry.state != State::Resolved)
-            .is_some_and(|entry| {
-                self.cursor - self.acknowledged < window.messages
-                    && self.window_used.saturating_add(u64::from(entry.size)) <= window.bytes
-                    && entry.batch <= durable
-            })
     }
 
     /// The peer's session holds `start..end`. With a durable peer the payloads are freed (rule R3).
@@ -299,6 +285,9 @@ impl Outbox {
             if entry.state == State::Open {
                 entry.state = State::Received;
                 self.at_peer += 1;
+                if sequence >= self.cursor {
+                    self.window_used += u64::from(entry.size);
+                }
                 if durable {
                     self.bytes -= entry.payload.len();
                     entry.payload = Bytes::new();
@@ -320,12 +309,13 @@ impl Outbox {
         let mut resolved = 0;
         for sequence in self.resolved.missing(start, end).into_iter().flat_map(|(s, e)| s..e) {
             let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
-            self.at_peer -= usize::from(entry.state == State::Received);
+            let held = entry.state == State::Received;
+            self.at_peer -= usize::from(held);
             entry.state = State::Resolved;
             self.messages -= 1;
             self.bytes -= entry.payload.len();
             entry.payload = Bytes::new();
-            if sequence < self.cursor {
+            if held || sequence < self.cursor {
                 self.window_used -= u64::from(entry.size);
             }
             if *outcome != Outcome::Handled {
@@ -433,6 +423,9 @@ impl Outbox {
                     count.unknown += self.resolve(sequence, sequence + 1, &Outcome::Unknown);
                 }
                 State::Open | State::Received => {
+                    if entry.state == State::Received && sequence >= self.cursor {
+                        self.window_used -= u64::from(entry.size);
+                    }
                     self.at_peer -= usize::from(entry.state == State::Received);
                     entry.state = State::Open;
                     entry.redelivered = true;

@@ -51,3 +51,15 @@ fn the_window_counts_what_is_unresolved_below_the_cursor() {
     assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(4));
     assert_eq!(outbox.next_outgoing(window, 0), None);
 }
+
+#[test]
+fn what_the_peer_holds_beyond_a_gap_counts_in_its_window() {
+    let mut outbox = written(4);
+    outbox.on_received(2, 4, false);
+    outbox.rewind();
+    let window = Window { messages: 100, bytes: 12 };
+    assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(0));
+    assert_eq!(outbox.next_outgoing(window, 0), None);
+    outbox.resolve(2, 3, &Outcome::Handled);
+    assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(1));
+}
