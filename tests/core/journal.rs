@@ -5,6 +5,7 @@ use bowline::id::MessageId;
 use bowline::protocol::types::{Event, Progress};
 
 use crate::link::Side;
+use crate::rng::Rng;
 use crate::scene::{connected, ms, secs, stored};
 use crate::world::{Settings, World};
 
@@ -223,4 +224,30 @@ fn journal_what_ended_out_of_order_and_what_is_redelivered_outlive_a_restart() {
     world.open_redelivering(Side::Acceptor, "chat");
     assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
     assert_eq!(world.model.counts.redelivered, 1);
+}
+
+#[test]
+fn journal_data_does_not_overtake_the_word_of_what_was_given_up() {
+    for seed in 0..20 {
+        let settings = Settings { stores: [false, true], ..Settings::default() };
+        let mut world = connected(settings, &["chat", "jobs"]);
+        for _ in 0..4 {
+            world.say(Side::Dialer, "chat", 45_000);
+        }
+        world.run(secs(1));
+        world.say(Side::Acceptor, "jobs", 10);
+        world.run(secs(1));
+        // The acceptor begins a new epoch and still holds the messages; the dialer gives them up and has more to say.
+        world.restart_acceptor(1, Some(ms(0)));
+        world.run(ms(1));
+        for _ in 0..4 {
+            world.say(Side::Dialer, "chat", 45_000);
+        }
+        world.rng = Rng::new(seed);
+        world.settings.weather.delay_ms = (1, 300);
+        world.run(secs(60));
+        assert!(world.tally.resets > 0);
+        assert!(world.dialer.closed().is_none(), "seed {seed}: {:?}", world.dialer.closed());
+        assert_eq!(world.hear(Side::Acceptor, "chat"), [0, 1, 2, 3, 4, 5, 6, 7]);
+    }
 }

@@ -325,6 +325,9 @@ impl Machine {
                 let count = local.outbox.on_reset(redeliver);
                 (local.window, local.peer_ended, local.peer_forgot) = (Window::INITIAL, false, false);
                 (local.refused, local.watch) = (None, StallWatch::default());
+                if count.unknown > 0 {
+                    local.unheard = Some(local.outbox.floor());
+                }
                 channel.stats.unknown += count.unknown;
                 total.unknown += count.unknown;
                 total.redelivered += count.redelivered;

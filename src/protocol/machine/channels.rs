@@ -91,6 +91,9 @@ pub(super) struct Local {
     /// Why the peer takes nothing more.
     pub(super) refused: Option<String>,
     pub(super) told_floor: Sequence,
+    /// Messages below were given up while the peer may still hold them in its window: nothing is written until it has
+    /// heard that floor, because data may overtake the word of it.
+    pub(super) unheard: Option<Sequence>,
     /// What is to be told of it waits for this journal batch (rule R4).
     pub(super) hold: u64,
     /// Watches messages that the peer's session holds and its application does not handle.
@@ -132,6 +135,7 @@ impl Local {
             peer_forgot: false,
             refused: None,
             told_floor: 0,
+            unheard: None,
             hold: 0,
             watch: StallWatch::default(),
         }
@@ -144,6 +148,7 @@ impl Local {
         let mut before = std::mem::replace(&mut self.outbox, renewed);
         let unknown = before.resolve(before.floor(), before.next(), &Outcome::Unknown);
         (self.window, self.synced, self.told_floor) = (Window::INITIAL, false, 0);
+        self.unheard = None;
         (self.peer_ended, self.peer_forgot) = (false, false);
         (self.refused, self.watch) = (None, StallWatch::default());
         (before, unknown)

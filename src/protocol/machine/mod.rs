@@ -186,6 +186,8 @@ impl Machine {
             let outbox = Outbox::restore(lane.next, lane.open, &lane.doubted);
             let mut local = channels::Local::new(id, lane.delivery, outbox);
             local.finished = lane.finished;
+            // Whether the peer had heard the floor is not remembered.
+            local.unheard = (local.outbox.floor() > 0).then(|| local.outbox.floor());
             machine.channels.insert_local(key, local);
         }
         if let Some(peer_epoch) = snapshot.peer_epoch {

@@ -301,6 +301,7 @@ impl Machine {
         let handled: u64 =
             handled.map(|(start, end)| local.outbox.resolve(start, end, &Outcome::Handled)).sum();
         local.outbox.on_acknowledged(lane.handled_below);
+        local.unheard.take_if(|floor| lane.handled_below >= *floor);
         channel.stats.handled += handled;
         if let Some(reason) = &lane.refused {
             let outcome = Outcome::Rejected { reason: reason.clone() };

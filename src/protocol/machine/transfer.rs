@@ -83,8 +83,11 @@ impl Machine {
             let key = *self.channels.ready.front()?;
             let channel = self.channels.get_mut(key)?;
             let local = channel.local.as_mut()?;
-            let outgoing =
-                if local.synced { local.outbox.next_outgoing(local.window, durable) } else { None };
+            let outgoing = if local.synced && local.unheard.is_none() {
+                local.outbox.next_outgoing(local.window, durable)
+            } else {
+                None
+            };
             let Some(outgoing) = outgoing else {
                 local.queued = false;
                 self.channels.ready.pop_front();
