@@ -40,7 +40,7 @@ impl Inbox {
     }
 
     /// Waits for the next message, which is acknowledged as handled when it is handed over: at most once, if this process
-    /// should crash (rule R2). `None` when nothing will come any more; [`end`](Self::end) says why.
+    /// should crash (rule R2); with a store once more, under the same id, if it crashes before the store has it. `None` when nothing will come any more; [`end`](Self::end) says why.
     ///
     /// # Cancel safety
     ///
