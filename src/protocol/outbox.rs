@@ -8,8 +8,9 @@
 //!
 //! The *floor* is the lowest unresolved sequence; everything below has its outcome. The *cursor* is what the attached
 //! link gets next; a new link rewinds it to the floor, and what the peer says it has received is then passed
-//! over. The peer's window counts from what it has acknowledged as resolved, which may lag behind the floor. An entry is freed when it is resolved (rule R3): at `handled`, or with the
-//! payload alone at `received` when the peer's store is durable.
+//! over. The peer's window counts from what it has acknowledged as resolved, which may lag behind the floor. An entry is
+//! freed when it is resolved (rule R3): at `handled`, or the payload alone at `received` when the peer's store is
+//! durable.
 
 use std::collections::VecDeque;
 
