@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 pub use inbox::{Inbox, Message, Unacked};
 
+use crate::config::SendOptions;
 use crate::driver::shared::Handle;
 use crate::driver::waiting::Ticket;
 use crate::error::SendError;
@@ -80,7 +81,7 @@ impl Channel {
                 let stats = state.machine.channel_stats(*key).unwrap_or_default();
                 return Err(SendError::Full { messages: stats.outbox_messages, bytes: stats.outbox_bytes });
             }
-            state.machine.send(*key, payload)
+            state.machine.send(*key, payload, SendOptions::default(), now)
         })?;
         Ok(self.receipt(accepted.id))
     }
@@ -135,7 +136,7 @@ impl Future for Sending<'_> {
         let (result, next) = handle.feed(|state, _| {
             let line = state.waiting.senders.get(key);
             if line.is_none_or(|line| line.is_turn_of(this.ticket)) {
-                match state.machine.send(*key, this.payload.clone()) {
+                match state.machine.send(*key, this.payload.clone(), SendOptions::default(), now) {
                     Err(SendError::Full { .. }) => {}
                     result => return (Poll::Ready(result), state.waiting.leave_line(*key, &mut this.ticket)),
                 }

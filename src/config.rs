@@ -5,7 +5,7 @@
 //! knob.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::ConfigError;
 
@@ -13,14 +13,47 @@ use crate::error::ConfigError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
+    /// At most once, in any order, never sent again: what the network loses is lost. For samples that soon come anew.
+    Unreliable,
+    /// The same, and never an older message after a newer one. For positions, voice, cursors.
+    UnreliableSequenced,
+    /// Every message, once, as soon as it is there: a lost packet delays only the messages inside it.
+    ReliableUnordered,
     /// Every message, once, in order.
     ReliableOrdered,
+    /// The newest message always arrives; older ones that were not handed over by then do not. For states.
+    ReliableLatest,
+}
+
+impl Delivery {
+    /// Every mode.
+    pub const ALL: [Self; 5] = [
+        Self::Unreliable,
+        Self::UnreliableSequenced,
+        Self::ReliableUnordered,
+        Self::ReliableOrdered,
+        Self::ReliableLatest,
+    ];
+
+    /// Whether each message has an outcome that the receiver has a word in.
+    pub const fn is_reliable(self) -> bool {
+        matches!(self, Self::ReliableUnordered | Self::ReliableOrdered | Self::ReliableLatest)
+    }
+
+    /// Whether messages are handed over with ascending numbers only.
+    pub const fn is_ordered(self) -> bool {
+        !matches!(self, Self::Unreliable | Self::ReliableUnordered)
+    }
 }
 
 impl fmt::Display for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Unreliable => "unreliable",
+            Self::UnreliableSequenced => "unreliable-sequenced",
+            Self::ReliableUnordered => "reliable-unordered",
             Self::ReliableOrdered => "reliable-ordered",
+            Self::ReliableLatest => "reliable-latest",
         })
     }
 }
@@ -33,6 +66,57 @@ pub enum OnReset {
     Unknown,
     /// They are sent again under the same id, marked as redelivered: at least once.
     Redeliver,
+}
+
+/// What happens to a message for which the outbox has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WhenFull {
+    /// `send` waits for room; `try_send` fails with [`SendError::Full`](crate::SendError::Full).
+    Wait,
+    /// Both fail with [`SendError::Full`](crate::SendError::Full).
+    Error,
+    /// The oldest message that was not yet given to the network makes room, and ends as
+    /// [`Outcome::Dropped`](crate::Outcome::Dropped). On unreliable channels only.
+    DropOldest,
+}
+
+/// What is said of one message beside its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    pub(crate) lifetime: Option<Lifetime>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    For(Duration),
+    Until(Instant),
+    Ever,
+}
+
+impl SendOptions {
+    /// What the channel's configuration says.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long from now on the message is worth anything; it is not handed over later. Above zero; of more than
+    /// 292 years nothing is kept but that it is long. Replaces the channel's.
+    pub fn deadline(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(Lifetime::For(lifetime));
+        self
+    }
+
+    /// The same, until a time of the endpoint's clock.
+    pub fn deadline_at(mut self, deadline: Instant) -> Self {
+        self.lifetime = Some(Lifetime::Until(deadline));
+        self
+    }
+
+    /// The message does not expire, even if the channel has a deadline.
+    pub fn no_deadline(mut self) -> Self {
+        self.lifetime = Some(Lifetime::Ever);
+        self
+    }
 }
 
 /// How a session dials again when its connection is lost (rule T5). Waits are shortened at random by up to 25 %.
@@ -67,7 +151,7 @@ impl Default for Config {
             reconnect: ReconnectPolicy::Standard,
             session_expiry: Duration::from_secs(600),
             handshake_timeout: Duration::from_secs(10),
-            max_message_size: 1024 * 1024,
+            max_message_size: 64 * 1024 * 1024,
             max_channels: 256,
             max_sessions: 10_000,
             max_sessions_per_identity: 64,
@@ -106,8 +190,8 @@ impl Config {
         self
     }
 
-    /// Largest payload sent or taken, in bytes. Default 1 MiB; 1 byte to 64 MiB. The peer's limit counts too. A channel's window
-    /// must have room for one such message.
+    /// Largest payload sent or taken, in bytes. Default 64 MiB; 1 byte to 64 MiB. The peer's limit counts too. What is
+    /// received takes memory as it comes, within the windows of its channel.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
         self
@@ -171,30 +255,50 @@ impl Config {
     }
 }
 
+/// The largest message that travels in line with the others of its channel, in bytes. A larger one is *large*: it has a
+/// stream and a budget of its own, and others pass it on the way.
+pub const LARGE: usize = 64 * 1024;
+
 /// Settings of one channel, for the direction this side sends and the one it receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelConfig {
     pub(crate) delivery: Delivery,
     pub(crate) expect: Option<Delivery>,
     pub(crate) on_reset: OnReset,
+    pub(crate) when_full: WhenFull,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) priority: i8,
+    pub(crate) weight: u8,
     pub(crate) outbox_messages: usize,
     pub(crate) outbox_bytes: usize,
+    pub(crate) outbox_large: usize,
     pub(crate) inbox_messages: usize,
     pub(crate) inbox_bytes: usize,
+    pub(crate) inbox_large: usize,
     pub(crate) max_attempts: u32,
 }
 
 impl ChannelConfig {
     /// A channel on which this side sends in `delivery` mode, and expects the peer to do the same.
     pub fn new(delivery: Delivery) -> Self {
+        let (outbox_messages, outbox_bytes, when_full) = match delivery.is_reliable() {
+            true => (65_536, 8 * 1024 * 1024, WhenFull::Wait),
+            false => (1_024, 1024 * 1024, WhenFull::DropOldest),
+        };
         Self {
             delivery,
             expect: Some(delivery),
             on_reset: OnReset::default(),
-            outbox_messages: 65_536,
-            outbox_bytes: 8 * 1024 * 1024,
+            when_full,
+            deadline: None,
+            priority: 0,
+            weight: 1,
+            outbox_messages,
+            outbox_bytes,
+            outbox_large: 64 * 1024 * 1024,
             inbox_messages: 65_536,
             inbox_bytes: 4 * 1024 * 1024,
+            inbox_large: 64 * 1024 * 1024,
             max_attempts: 5,
         }
     }
@@ -211,9 +315,38 @@ impl ChannelConfig {
         self
     }
 
-    /// Most that this side holds of unresolved messages; `send` waits, `try_send` fails when it is reached. Default
-    /// 65,536 messages and 8 MiB of payload; at least 1 message, and bytes for one message of the largest size. A message
-    /// costs its payload and about 64 bytes.
+    /// What happens to a message for which the outbox has no room. Default [`WhenFull::Wait`], and on unreliable channels
+    /// [`WhenFull::DropOldest`].
+    pub fn when_full(mut self, policy: WhenFull) -> Self {
+        self.when_full = policy;
+        self
+    }
+
+    /// How long a message is worth anything after it was sent, unless [`SendOptions`] say otherwise. Then it is not
+    /// handed over any more, its memory is freed at both ends, and its receipt ends as
+    /// [`Outcome::Expired`](crate::Outcome::Expired). Default `None`: for ever. Above zero.
+    pub fn deadline(mut self, lifetime: Option<Duration>) -> Self {
+        self.deadline = lifetime;
+        self
+    }
+
+    /// Channels of a higher priority are written first, whatever waits on others. Default 0.
+    pub fn priority(mut self, priority: i8) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Among channels of one priority that have something to write, each gets a share in proportion to its weight. Default
+    /// 1; at least 1.
+    pub fn weight(mut self, weight: u8) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Most that this side holds of unresolved messages, [large](Self::large) ones not counted; beyond it [`when_full`](Self::when_full)
+    /// decides. Default 65,536 messages and 8 MiB of payload, and on unreliable channels 1,024 messages and 1 MiB; at
+    /// least 1 message, and bytes for one message of 64 KiB, or of `max_message_size` if that is less. A message costs its
+    /// payload and about 80 bytes.
     pub fn outbox(mut self, messages: usize, bytes: usize) -> Self {
         self.outbox_messages = messages;
         self.outbox_bytes = bytes;
@@ -221,10 +354,20 @@ impl ChannelConfig {
     }
 
     /// Most that the peer may have on its way to this side or untaken here: its flow-control window. Default 65,536 messages and
-    /// 4 MiB of payload; at least 1 message, and bytes for one message of the largest size.
+    /// 4 MiB of payload; at least 1 message, and bytes for one message of 64 KiB, or of `max_message_size` if that is less.
+    /// On an unreliable channel the oldest message makes room for a new one.
     pub fn inbox(mut self, messages: usize, bytes: usize) -> Self {
         self.inbox_messages = messages;
         self.inbox_bytes = bytes;
+        self
+    }
+
+    /// Most bytes of *large* messages (of more than 64 KiB) that this side holds unresolved, and that the peer may have
+    /// on their way to this side or untaken here. They count nowhere else. Default 64 MiB each; at least
+    /// `max_message_size`, and of no account if that is 64 KiB or less.
+    pub fn large(mut self, outbox_bytes: usize, inbox_bytes: usize) -> Self {
+        self.outbox_large = outbox_bytes;
+        self.inbox_large = inbox_bytes;
         self
     }
 
@@ -236,11 +379,49 @@ impl ChannelConfig {
 
     /// Checks every value, given the endpoint's largest message.
     pub(crate) fn validate(&self, max_message_size: usize) -> Result<(), ConfigError> {
+        let small = max_message_size.min(LARGE);
         number("outbox messages", self.outbox_messages, 1, 1 << 24)?;
-        number("outbox bytes", self.outbox_bytes, max_message_size, 1 << 40)?;
+        number("outbox bytes", self.outbox_bytes, small, 1 << 40)?;
         number("inbox messages", self.inbox_messages, 1, 1 << 24)?;
-        number("inbox bytes", self.inbox_bytes, max_message_size, 1 << 40)?;
-        number("max_attempts", self.max_attempts as usize, 1, u32::MAX as usize)
+        number("inbox bytes", self.inbox_bytes, small, 1 << 40)?;
+        if max_message_size > LARGE {
+            number("large outbox_bytes", self.outbox_large, max_message_size, 1 << 40)?;
+            number("large inbox_bytes", self.inbox_large, max_message_size, 1 << 40)?;
+        }
+        number("weight", self.weight.into(), 1, 255)?;
+        number("max_attempts", self.max_attempts as usize, 1, u32::MAX as usize)?;
+        if let Some(lifetime) = self.deadline {
+            duration(
+                "deadline",
+                lifetime,
+                Duration::from_millis(1),
+                Duration::from_secs(100 * 365 * 86_400),
+            )?;
+        }
+        self.validate_mode()
+    }
+
+    /// Checks what the mode rules out.
+    fn validate_mode(&self) -> Result<(), ConfigError> {
+        let contradiction = |knob, found: &str, wanted: &str| {
+            let wanted = format!("the channel is {}, {wanted}", self.delivery);
+            Err(ConfigError { knob, found: found.to_owned(), wanted })
+        };
+        if self.when_full == WhenFull::DropOldest && self.delivery.is_reliable() {
+            return contradiction(
+                "when_full",
+                "DropOldest",
+                "which drops nothing: choose `Wait` or `Error`, or an unreliable mode",
+            );
+        }
+        if self.on_reset == OnReset::Redeliver && !self.delivery.is_reliable() {
+            return contradiction(
+                "on_reset",
+                "Redeliver",
+                "which never sends again: choose `Unknown`, or a reliable mode",
+            );
+        }
+        Ok(())
     }
 }
 

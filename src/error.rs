@@ -135,7 +135,18 @@ pub enum Outcome {
         /// Why, at most 256 bytes.
         reason: String,
     },
-    /// It may or may not have been handled: the peer lost its memory, or the session ended first.
+    /// Its deadline passed before the peer's application had it. It was not handled.
+    Expired,
+    /// A newer message took its place ([`ReliableLatest`](Delivery::ReliableLatest),
+    /// [`UnreliableSequenced`](Delivery::UnreliableSequenced)). It was not handled.
+    Superseded,
+    /// It was withdrawn ([`Receipt::cancel`](crate::Receipt::cancel)) before the peer's application had it. It was not handled.
+    Cancelled,
+    /// The outbox was full, and this was the oldest ([`WhenFull::DropOldest`](crate::WhenFull::DropOldest)). It was not
+    /// handled.
+    Dropped,
+    /// It may or may not have been handled: the peer lost its memory, or the session ended first; or the channel is
+    /// unreliable and the message was given to the network, from where no word comes back.
     Unknown,
 }
 
@@ -149,9 +160,25 @@ pub enum DeliveryError {
         /// The peer's words: untrusted text.
         reason: String,
     },
+    /// See [`Outcome::Expired`].
+    #[error(
+        "the message's deadline passed before it was handled: send it again if it still matters, or give it more time"
+    )]
+    Expired,
+    /// See [`Outcome::Superseded`].
+    #[error("a newer message took its place")]
+    Superseded,
+    /// See [`Outcome::Cancelled`].
+    #[error("the message was withdrawn before it was handled")]
+    Cancelled,
+    /// See [`Outcome::Dropped`].
+    #[error(
+        "the outbox was full and dropped the message as the oldest: send less, or give the channel a larger outbox"
+    )]
+    Dropped,
     /// See [`Outcome::Unknown`].
     #[error(
-        "whether the message was handled is unknown: the peer lost its state or the session ended; ask the peer before sending it again"
+        "whether the message was handled is unknown: the peer lost its state, the session ended, or the channel is unreliable; ask the peer before sending it again"
     )]
     Unknown,
 }
@@ -162,6 +189,10 @@ impl Outcome {
         match self {
             Self::Handled => Ok(()),
             Self::Rejected { reason } => Err(DeliveryError::Rejected { reason }),
+            Self::Expired => Err(DeliveryError::Expired),
+            Self::Superseded => Err(DeliveryError::Superseded),
+            Self::Cancelled => Err(DeliveryError::Cancelled),
+            Self::Dropped => Err(DeliveryError::Dropped),
             Self::Unknown => Err(DeliveryError::Unknown),
         }
     }
@@ -181,9 +212,24 @@ pub enum SendError {
         /// The smaller of both sides' limits, in bytes.
         limit: usize,
     },
-    /// The outbox of the channel is full (`try_send` only; `send` waits).
+    /// The payload is larger than an unreliable message may be.
     #[error(
-        "the channel's outbox is full ({messages} messages, {bytes} bytes): use `send`, which waits for room"
+        "message of {size} bytes on a {delivery} channel, at most {limit} are carried without retransmission: send it on a reliable channel"
+    )]
+    TooLargeUnreliable {
+        /// Bytes of the payload.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+        /// The mode.
+        delivery: Delivery,
+    },
+    /// The message's life would be over before it began.
+    #[error("the message's deadline is not in the future: give it more time, or do not send it")]
+    DeadlinePassed,
+    /// The outbox of the channel is full (with `try_send`, or with [`WhenFull::Error`](crate::WhenFull::Error)).
+    #[error(
+        "the channel's outbox is full ({messages} messages, {bytes} bytes): try later, or use `send` with `WhenFull::Wait`"
     )]
     Full {
         /// Messages held.
@@ -203,6 +249,18 @@ pub enum SendError {
     /// The session is over.
     #[error("the session is over ({0}): connect again")]
     Closed(CloseReason),
+}
+
+/// Why a message's deadline could not be changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtendError {
+    /// The message is over.
+    #[error("the message is over already ({0:?}): send another one")]
+    Over(Outcome),
+    /// The new deadline is not in the future.
+    #[error("the new deadline is not in the future: use `cancel` to end a message at once")]
+    DeadlinePassed,
 }
 
 /// Why a channel could not be opened.

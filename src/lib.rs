@@ -82,12 +82,12 @@ pub mod tls;
 pub mod wire;
 
 pub use channel::{Channel, Inbox, Message, Unacked};
-pub use config::{ChannelConfig, Config, Delivery, OnReset, ReconnectPolicy};
+pub use config::{ChannelConfig, Config, Delivery, OnReset, ReconnectPolicy, SendOptions, WhenFull};
 pub use driver::{AttachRequest, Clock, Credentials, SocketFactory, SystemClock, Target, UdpSockets};
 pub use endpoint::{Connect, Dormant, Endpoint, EndpointBuilder, Incoming, Parts, Restored};
 pub use error::{
-    AcceptError, BindError, CloseCode, CloseReason, ConfigError, ConnectError, DeliveryError, OpenError,
-    Outcome, SendError, Side,
+    AcceptError, BindError, CloseCode, CloseReason, ConfigError, ConnectError, DeliveryError, ExtendError,
+    OpenError, Outcome, SendError, Side,
 };
 pub use id::{MessageId, SessionId};
 pub use protocol::machine::InboxEnd;

@@ -61,7 +61,7 @@ impl Receipt {
     pub async fn received(&self) -> Result<(), DeliveryError> {
         match self.wait(Goal::Received).await {
             Progress::Resolved(outcome) => outcome.into_result(),
-            Progress::Accepted | Progress::Received => Ok(()),
+            Progress::Accepted | Progress::Partly { .. } | Progress::Received => Ok(()),
         }
     }
 
@@ -74,7 +74,7 @@ impl Receipt {
         match self.wait(Goal::Resolved).await {
             Progress::Resolved(outcome) => outcome,
             // The goal excludes these.
-            Progress::Accepted | Progress::Received => Outcome::Unknown,
+            Progress::Accepted | Progress::Partly { .. } | Progress::Received => Outcome::Unknown,
         }
     }
 
@@ -120,7 +120,7 @@ impl Future for Handled {
         Pin::new(&mut self.0).poll(cx).map(|progress| match progress {
             Progress::Resolved(outcome) => outcome.into_result(),
             // The goal excludes these.
-            Progress::Accepted | Progress::Received => Err(DeliveryError::Unknown),
+            Progress::Accepted | Progress::Partly { .. } | Progress::Received => Err(DeliveryError::Unknown),
         })
     }
 }

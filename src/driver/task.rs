@@ -100,6 +100,7 @@ impl Task {
                 Output::CloseLink { link, code, reason } => self.close_link(link, code, reason),
                 Output::Dial { attempt, timeout } => self.dial(attempt, timeout),
                 Output::AbortDial => self.dialing = None,
+                Output::Abandon { .. } => {}
                 Output::Journal(batch) => match &mut self.journal {
                     Some(journal) => journal.push(batch),
                     None => tracing::error!("a journal without a store"),
@@ -157,6 +158,7 @@ impl Task {
                 let progress = |epoch, sequence| machine.progress(channel, epoch, sequence);
                 waiting.receipts.take_met(channel, progress, &mut self.woken);
             }
+            Wake::Transfer(_) => {}
             Wake::Incoming => self.woken.extend(waiting.incoming.all().cloned()),
             Wake::State => {}
         }

@@ -73,7 +73,7 @@ pub(crate) enum Goal {
 impl Goal {
     pub(crate) fn is_met_by(self, progress: &Progress) -> bool {
         match progress {
-            Progress::Accepted => false,
+            Progress::Accepted | Progress::Partly { .. } => false,
             Progress::Received => self == Self::Received,
             Progress::Resolved(_) => true,
         }

@@ -122,6 +122,15 @@ pub enum Output {
         /// UTF-8 reason; for `Superseded` the winning counter in decimal digits.
         reason: String,
     },
+    /// Nothing more of this message will be written to the link: reset its stream.
+    Abandon {
+        /// Where.
+        link: LinkId,
+        /// This side's channel.
+        channel: crate::id::ChannelId,
+        /// Its number.
+        sequence: crate::id::Sequence,
+    },
     /// Make a connection; answer with `handle_link_up` or `handle_dial_failed`. At most one dial is wanted at a time.
     Dial {
         /// From 1 for the first after a loss.
@@ -150,6 +159,8 @@ pub enum Wake {
     Writable(ChannelKey),
     /// The progress of messages has changed.
     Resolved(ChannelKey),
+    /// Of a large message more has come, or less is to come.
+    Transfer(ChannelKey),
     /// A label was opened by the peer.
     Incoming,
     /// Data that was told to wait may be ready now; the session's state may have changed.
@@ -240,6 +251,13 @@ pub enum SessionState {
 pub enum Progress {
     /// Numbered, and in the outbox.
     Accepted,
+    /// The peer's session holds the beginning of a large message.
+    Partly {
+        /// Bytes it holds.
+        received: u64,
+        /// Bytes of the message.
+        size: u64,
+    },
     /// The peer's session holds it.
     Received,
     /// Over.
@@ -257,6 +275,20 @@ pub struct Delivered {
     pub redelivered: bool,
     /// From 1: how often `recv_unacked` has handed it over.
     pub attempt: u32,
+    /// Messages of the sender between the one handed over before and this one that will not come: expired, withdrawn,
+    /// superseded; on unreliable channels, lost or late. Counted where the channel has an order.
+    pub skipped: u64,
+}
+
+/// A large message on its way here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Its name.
+    pub id: MessageId,
+    /// Bytes of it that are here.
+    pub received: u64,
+    /// Bytes of all of it.
+    pub size: u64,
 }
 
 /// How far a sender may go beyond its floor on one channel. Windows only grow on one link, and begin anew on the next.
@@ -264,17 +296,23 @@ pub struct Delivered {
 pub struct Window {
     /// Messages from the floor on.
     pub messages: u64,
-    /// Payload bytes of those that are unresolved.
+    /// Payload bytes of those that are unresolved, large messages not counted.
     pub bytes: u64,
+    /// Bytes of large messages that are unresolved.
+    pub large: u64,
 }
 
 impl Window {
     /// What a sender has until the receiver says more: for channels the receiver has not opened (rule C1).
-    pub const INITIAL: Self = Self { messages: 1024, bytes: 64 * 1024 };
+    pub const INITIAL: Self = Self { messages: 1024, bytes: 64 * 1024, large: 0 };
 
     /// The larger of both in each measure.
     pub fn max(self, other: Self) -> Self {
-        Self { messages: self.messages.max(other.messages), bytes: self.bytes.max(other.bytes) }
+        Self {
+            messages: self.messages.max(other.messages),
+            bytes: self.bytes.max(other.bytes),
+            large: self.large.max(other.large),
+        }
     }
 }
 
@@ -304,24 +342,47 @@ pub struct ChannelStats {
     pub handled: u64,
     /// Messages ended as rejected.
     pub rejected: u64,
-    /// Messages ended as unknown.
+    /// Messages ended as expired.
+    pub expired: u64,
+    /// Messages ended as superseded.
+    pub superseded: u64,
+    /// Messages ended as cancelled.
+    pub cancelled: u64,
+    /// Messages ended as dropped, because the outbox was full.
+    pub dropped: u64,
+    /// Messages ended as unknown. On an unreliable channel: all that were given to the network.
     pub unknown: u64,
     /// Messages written to a link again after a reconnect.
     pub replayed: u64,
+    /// Messages of unordered channels written again because a datagram was lost, or its acknowledgement late.
+    pub retransmitted: u64,
     /// Messages in the outbox now.
     pub outbox_messages: usize,
     /// Payload bytes in the outbox now.
     pub outbox_bytes: usize,
+    /// How long the oldest message that was never given to the network has waited for it; zero without one.
+    pub outbox_delay: Duration,
     /// Messages received for the first time.
     pub received: u64,
     /// Messages received again and dropped.
     pub duplicates: u64,
+    /// Messages not handed over because a newer one had come (sequenced and latest channels), or because they came
+    /// more than 1,024 messages late (unreliable channels).
+    pub stale: u64,
+    /// Messages not handed over because their deadline had passed.
+    pub late: u64,
+    /// Messages not handed over because the inbox was full (unreliable channels).
+    pub overflowed: u64,
+    /// Unreliable messages that never came, as far as gaps in their numbers show.
+    pub missing: u64,
     /// Messages handed to the application, first time.
     pub delivered: u64,
     /// Messages received and not yet taken or acknowledged by the application.
     pub inbox_messages: usize,
     /// Payload bytes of those.
     pub inbox_bytes: usize,
+    /// Bytes of large messages that are here in part.
+    pub partial_bytes: usize,
 }
 
 /// Counters and gauges of one session. A snapshot.

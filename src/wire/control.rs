@@ -14,6 +14,12 @@ pub const MAX_RANGES: usize = 4096;
 /// Most verdicts of a lane in one frame.
 pub const MAX_VERDICTS: usize = 1024;
 
+/// Most changed deadlines of a lane in one frame.
+pub const MAX_EXTENDED: usize = 1024;
+
+/// Most messages of a lane in one frame that are said to be here in part.
+pub const MAX_PARTIAL: usize = 1024;
+
 /// Writes a frame, ready for the stream.
 ///
 /// What is too long for one frame is written as several that together say the same: `Sending` and `Receiving` are

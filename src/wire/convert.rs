@@ -1,12 +1,12 @@
 //! Frames to generated protobuf and back. What comes back has been checked: every length, order and range that
 //! the types of [`frame`](super::frame) promise (rules W6 and W7).
 
-use super::control::{MAX_LANES, MAX_RANGES, MAX_VERDICTS};
+use super::control::{MAX_EXTENDED, MAX_LANES, MAX_PARTIAL, MAX_RANGES, MAX_VERDICTS};
 use super::generated::{self as pb, control::Frame as Wire, receiving, retry, sending};
 use super::{
-    Close, Confirm, Control, Hello, MAX_CONTROL, MAX_CREDENTIALS, MAX_LABEL, MAX_REASON, PeerLimits,
-    Receiving, ReceivingLane, Refuse, Retry, Secret, Sending, SendingLane, Verdict, Welcome, WireError,
-    varint,
+    Close, Confirm, Control, Extension, Hello, MAX_CONTROL, MAX_CREDENTIALS, MAX_LABEL, MAX_REASON,
+    PeerLimits, Receiving, ReceivingLane, Refuse, Retry, Secret, Sending, SendingLane, Verdict, Welcome, Why,
+    WireError, varint,
 };
 use crate::config::Delivery;
 use crate::id::{ChannelId, Epoch, Sequence, SessionId};
@@ -46,10 +46,10 @@ pub(super) fn to_wire(control: &Control, mut emit: impl FnMut(Wire)) {
             reason: cut(&refuse.reason).to_owned(),
             retry: refuse.retry,
         })),
-        Control::Sending(Sending { epoch, lanes }) => {
-            let epoch = epoch.value();
+        Control::Sending(Sending { epoch, clock_ms, lanes }) => {
+            let (epoch, clock_ms) = (epoch.value(), *clock_ms);
             let lanes = lanes.iter().map(sending_lane_to_wire);
-            pack(lanes, |lanes| emit(Wire::Sending(pb::Sending { epoch, lanes })));
+            pack(lanes, |lanes| emit(Wire::Sending(pb::Sending { epoch, lanes, clock_ms })));
         }
         Control::Receiving(Receiving { epoch, lanes }) => {
             let epoch = epoch.value();
@@ -104,11 +104,27 @@ fn sending_lane_to_wire(lane: &SendingLane) -> sending::Lane {
         channel: lane.channel.0,
         label: lane.label.clone(),
         delivery: match lane.delivery {
-            Ok(Delivery::ReliableOrdered) => pb::Delivery::ReliableOrdered.into(),
+            Ok(delivery) => delivery_to_wire(delivery).into(),
             Err(unknown) => unknown,
         },
         floor: lane.floor,
         end: lane.end,
+        skipped: ranges_to_wire(&lane.skipped),
+        extended: lane
+            .extended
+            .iter()
+            .map(|&Extension { sequence, left_ms }| sending::Extension { sequence, left_ms })
+            .collect(),
+    }
+}
+
+fn delivery_to_wire(delivery: Delivery) -> pb::Delivery {
+    match delivery {
+        Delivery::Unreliable => pb::Delivery::Unreliable,
+        Delivery::UnreliableSequenced => pb::Delivery::UnreliableSequenced,
+        Delivery::ReliableUnordered => pb::Delivery::ReliableUnordered,
+        Delivery::ReliableOrdered => pb::Delivery::ReliableOrdered,
+        Delivery::ReliableLatest => pb::Delivery::ReliableLatest,
     }
 }
 
@@ -136,6 +152,12 @@ fn receiving_lane_to_wire(lane: &ReceivingLane) -> impl Iterator<Item = receivin
             verdicts: objections.unwrap_or_default().iter().map(verdict_to_wire).collect(),
             window_messages: lane.window_messages,
             window_bytes: lane.window_bytes,
+            window_large: lane.window_large,
+            partial: lane
+                .partial
+                .iter()
+                .map(|&(sequence, bytes)| receiving::Partial { sequence, bytes })
+                .collect(),
             refused: lane
                 .refused
                 .as_deref()
@@ -145,12 +167,23 @@ fn receiving_lane_to_wire(lane: &ReceivingLane) -> impl Iterator<Item = receivin
     })
 }
 
-fn ranges_to_wire(ranges: &[(Sequence, Sequence)]) -> Vec<receiving::Range> {
-    ranges.iter().map(|&(start, end)| receiving::Range { start, length: end.saturating_sub(start) }).collect()
+fn ranges_to_wire(ranges: &[(Sequence, Sequence)]) -> Vec<pb::Range> {
+    ranges.iter().map(|&(start, end)| pb::Range { start, length: end.saturating_sub(start) }).collect()
 }
 
 fn verdict_to_wire(verdict: &Verdict) -> receiving::Verdict {
-    receiving::Verdict { sequence: verdict.sequence, reason: cut(&verdict.reason).to_owned() }
+    let (why, reason) = match &verdict.why {
+        Why::Rejected(reason) => (receiving::Why::Rejected, cut(reason)),
+        Why::Expired => (receiving::Why::Expired, ""),
+        Why::Superseded => (receiving::Why::Superseded, ""),
+        Why::Skipped => (receiving::Why::Skipped, ""),
+    };
+    receiving::Verdict {
+        sequence: verdict.start,
+        reason: reason.to_owned(),
+        length: verdict.end.saturating_sub(verdict.start),
+        why: why.into(),
+    }
 }
 
 // ---- From the wire ----
@@ -181,6 +214,7 @@ pub(super) fn from_wire(frame: Wire) -> Result<Control, WireError> {
         }
         Wire::Sending(sending) => Control::Sending(Sending {
             epoch: epoch("Sending.epoch", sending.epoch)?,
+            clock_ms: number("Sending.clock_ms", sending.clock_ms)?,
             lanes: lanes("lanes in one Sending", sending.lanes, sending_lane_from_wire)?,
         }),
         Wire::Receiving(receiving) => Control::Receiving(Receiving {
@@ -237,10 +271,23 @@ fn sending_lane_from_wire(lane: sending::Lane) -> Result<SendingLane, WireError>
     }
     at_most("Sending.label", lane.label.len(), MAX_LABEL)?;
     let delivery = match pb::Delivery::try_from(lane.delivery) {
+        Ok(pb::Delivery::Unreliable) => Ok(Delivery::Unreliable),
+        Ok(pb::Delivery::UnreliableSequenced) => Ok(Delivery::UnreliableSequenced),
+        Ok(pb::Delivery::ReliableUnordered) => Ok(Delivery::ReliableUnordered),
         Ok(pb::Delivery::ReliableOrdered) => Ok(Delivery::ReliableOrdered),
-        _ => Err(lane.delivery),
+        Ok(pb::Delivery::ReliableLatest) => Ok(Delivery::ReliableLatest),
+        Ok(pb::Delivery::Unspecified) | Err(_) => Err(lane.delivery),
     };
-    Ok(SendingLane { channel, label: lane.label, delivery, floor, end })
+    let skipped = ranges(channel, "skipped", floor.saturating_sub(1), &lane.skipped)?;
+    not_more("extended deadlines on one channel", lane.extended.len(), MAX_EXTENDED)?;
+    let extended = lane.extended.into_iter().map(extension_from_wire).collect::<Result<_, _>>()?;
+    Ok(SendingLane { channel, label: lane.label, delivery, floor, end, skipped, extended })
+}
+
+fn extension_from_wire(extension: sending::Extension) -> Result<Extension, WireError> {
+    let sequence = number("Sending.extended.sequence", extension.sequence)?;
+    let left_ms = extension.left_ms.map(|left| number("Sending.extended.left_ms", left)).transpose()?;
+    Ok(Extension { sequence, left_ms })
 }
 
 fn receiving_lane_from_wire(lane: receiving::Lane) -> Result<ReceivingLane, WireError> {
@@ -248,6 +295,7 @@ fn receiving_lane_from_wire(lane: receiving::Lane) -> Result<ReceivingLane, Wire
     let received_below = number("Receiving.received_below", lane.received_below)?;
     let handled_below = number("Receiving.handled_below", lane.handled_below)?;
     not_more("verdicts on one channel", lane.verdicts.len(), MAX_VERDICTS)?;
+    not_more("partial messages on one channel", lane.partial.len(), MAX_PARTIAL)?;
     Ok(ReceivingLane {
         channel,
         received_below,
@@ -258,6 +306,8 @@ fn receiving_lane_from_wire(lane: receiving::Lane) -> Result<ReceivingLane, Wire
         // No sender can use more, and sums with it cannot overflow.
         window_messages: lane.window_messages.min(varint::MAX),
         window_bytes: lane.window_bytes.min(varint::MAX),
+        window_large: lane.window_large.min(varint::MAX),
+        partial: lane.partial.into_iter().map(partial_from_wire).collect::<Result<_, _>>()?,
         refused: lane.refused.map(|refusal| cut_owned(refusal.reason)),
         ended: lane.ended,
     })
@@ -267,11 +317,11 @@ fn ranges(
     channel: ChannelId,
     set: &'static str,
     below: Sequence,
-    ranges: &[receiving::Range],
+    ranges: &[pb::Range],
 ) -> Result<Vec<(Sequence, Sequence)>, WireError> {
     not_more("ranges in one set of a channel", ranges.len(), MAX_RANGES)?;
     let mut above = below;
-    let parse = |&receiving::Range { start, length }: &receiving::Range| {
+    let parse = |&pb::Range { start, length }: &pb::Range| {
         if start <= above || length == 0 {
             return Err(WireError::BadRange { channel, set, start, length, above });
         }
@@ -282,9 +332,22 @@ fn ranges(
     ranges.iter().map(parse).collect()
 }
 
+fn partial_from_wire(partial: receiving::Partial) -> Result<(Sequence, u64), WireError> {
+    let sequence = number("Receiving.partial.sequence", partial.sequence)?;
+    Ok((sequence, number("Receiving.partial.bytes", partial.bytes)?))
+}
+
 fn verdict_from_wire(verdict: receiving::Verdict) -> Result<Verdict, WireError> {
-    let sequence = number("Receiving.verdicts.sequence", verdict.sequence)?;
-    Ok(Verdict { sequence, reason: cut_owned(verdict.reason) })
+    let start = number("Receiving.verdicts.sequence", verdict.sequence)?;
+    let end = number("the end of a verdict", start.saturating_add(verdict.length.max(1)))?;
+    let why = match receiving::Why::try_from(verdict.why) {
+        Ok(receiving::Why::Expired) => Why::Expired,
+        Ok(receiving::Why::Superseded) => Why::Superseded,
+        Ok(receiving::Why::Skipped) => Why::Skipped,
+        // A later version may know more reasons; all mean that it was not handled.
+        Ok(receiving::Why::Rejected) | Err(_) => Why::Rejected(cut_owned(verdict.reason)),
+    };
+    Ok(Verdict { start, end, why })
 }
 
 // ---- What several frames share ----

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Data, WireError, varint};
+use super::{Carrier, Data, WireError, varint};
 use crate::id::{ChannelId, Sequence};
 
 /// The kind of stream that carries an ordered channel.
@@ -237,7 +237,14 @@ impl RecordDecoder {
             let sequence = self.number(channel, &head)?;
             if head.length <= self.chunk.len() {
                 let payload = self.chunk.split_to(head.length);
-                return Ok(Some(Data { channel, sequence, redelivered: head.redelivered, payload }));
+                return Ok(Some(Data {
+                    channel,
+                    sequence,
+                    redelivered: head.redelivered,
+                    deadline: None,
+                    carrier: Carrier::Lane,
+                    payload,
+                }));
             }
             self.state = State::Payload(Partial {
                 sequence,
@@ -312,6 +319,8 @@ impl Partial {
             channel,
             sequence: self.sequence,
             redelivered: self.redelivered,
+            deadline: None,
+            carrier: Carrier::Lane,
             payload: std::mem::take(&mut self.bytes).into(),
         })
     }

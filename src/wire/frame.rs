@@ -11,8 +11,10 @@ use crate::id::{ChannelId, Epoch, Sequence, SessionId};
 pub enum Frame {
     /// On the control stream, in order.
     Control(Control),
-    /// On the channel's own stream, in order within the channel.
+    /// A whole message, see [`Carrier`].
     Data(Data),
+    /// A piece of a message that does not travel whole.
+    Body(Body),
     /// A datagram of exactly one byte.
     Heartbeat(Heartbeat),
 }
@@ -26,8 +28,54 @@ pub struct Data {
     pub sequence: Sequence,
     /// The sender cannot exclude that a former incarnation of the receiver had it already.
     pub redelivered: bool,
+    /// When it is worth nothing any more.
+    pub deadline: Option<Deadline>,
+    /// How it travels.
+    pub carrier: Carrier,
     /// The application's bytes.
     pub payload: Bytes,
+}
+
+/// How a message travels. The sender chooses, the receiver does not mind: sequences alone say what a message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// On the stream of its lane, behind the messages before it.
+    #[default]
+    Lane,
+    /// On a stream that ends after it, alone or with others that fit one packet: nothing waits for it.
+    Stream,
+    /// In a datagram, with others of its lane that fit: it may get lost.
+    Datagram,
+}
+
+/// The end of a message's life, on its sender's clock (rule T1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// When this was written, in milliseconds of the sender's clock, whatever that counts from.
+    pub sent_ms: u64,
+    /// Milliseconds that were left then.
+    pub left_ms: u64,
+}
+
+/// A piece of a message: of a large one on a stream of its own, or of one that is larger than a datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The sender's channel.
+    pub channel: ChannelId,
+    /// The number of the message.
+    pub sequence: Sequence,
+    /// See [`Data::redelivered`].
+    pub redelivered: bool,
+    /// See [`Data::deadline`].
+    pub deadline: Option<Deadline>,
+    /// A stream of its own, or a datagram: never [`Carrier::Lane`].
+    pub carrier: Carrier,
+    /// Bytes of the whole message.
+    pub size: u64,
+    /// Where in the message these bytes belong.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Bytes,
 }
 
 /// A frame of the control stream.
@@ -159,6 +207,8 @@ pub struct Refuse {
 pub struct Sending {
     /// The epoch of the side that speaks.
     pub epoch: Epoch,
+    /// What the clock of [`Deadline::sent_ms`] shows now.
+    pub clock_ms: u64,
     /// One entry a channel.
     pub lanes: Vec<SendingLane>,
 }
@@ -176,6 +226,19 @@ pub struct SendingLane {
     pub floor: Sequence,
     /// One past the last sequence, once the sender has finished.
     pub end: Option<Sequence>,
+    /// Not below the floor, and not sent (again): half-open ranges, ascending.
+    pub skipped: Vec<(Sequence, Sequence)>,
+    /// Messages whose deadline has changed since they were written.
+    pub extended: Vec<Extension>,
+}
+
+/// Another deadline for a message that was written already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// Which.
+    pub sequence: Sequence,
+    /// Milliseconds left, from [`Sending::clock_ms`] on; `None`: it lives for ever.
+    pub left_ms: Option<u64>,
 }
 
 /// What a receiver says of the other side's channels.
@@ -205,21 +268,40 @@ pub struct ReceivingLane {
     pub verdicts: Vec<Verdict>,
     /// How many messages above the sender's floor may be on their way or untaken.
     pub window_messages: u64,
-    /// How many payload bytes of them.
+    /// How many payload bytes of them, large messages not counted.
     pub window_bytes: u64,
+    /// How many bytes of large messages.
+    pub window_large: u64,
+    /// Large messages that are here in part: sequence, and how many of their first bytes.
+    pub partial: Vec<(Sequence, u64)>,
     /// The receiver takes no (more) messages of this channel.
     pub refused: Option<String>,
     /// The receiver knows the end of the channel, and everything below it is resolved.
     pub ended: bool,
 }
 
-/// A message that the receiving application rejected.
+/// Messages that are over, and were not handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Which.
-    pub sequence: Sequence,
+    /// The first.
+    pub start: Sequence,
+    /// One past the last.
+    pub end: Sequence,
     /// Why.
-    pub reason: String,
+    pub why: Why,
+}
+
+/// Why a message was not handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The receiving application, or its session for it, said no, for this reason.
+    Rejected(String),
+    /// It came, or would have been handed over, after its deadline.
+    Expired,
+    /// A newer message of the lane took its place.
+    Superseded,
+    /// It had not come when the sender said that it was skipped.
+    Skipped,
 }
 
 /// See [`Control::Close`].

@@ -181,7 +181,14 @@ mod tests {
 
     fn data(sequence: u64, size: usize) -> Data {
         let payload = Bytes::from(vec![0; size]);
-        Data { channel: ChannelId(1), sequence, redelivered: false, payload }
+        Data {
+            channel: ChannelId(1),
+            sequence,
+            redelivered: false,
+            deadline: None,
+            carrier: Carrier::Lane,
+            payload,
+        }
     }
 
     #[test]

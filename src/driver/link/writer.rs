@@ -91,6 +91,7 @@ impl Writer {
             Frame::Control(frame) => self.push_control(&frame),
             Frame::Heartbeat(beat) => self.beats.push(heartbeat::encode(beat)),
             Frame::Data(data) => self.push_data(data),
+            Frame::Body(_) => {}
         }
     }
 

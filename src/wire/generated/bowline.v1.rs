@@ -134,10 +134,13 @@ pub struct Sending {
     pub epoch: u64,
     #[prost(message, repeated, tag = "2")]
     pub lanes: ::prost::alloc::vec::Vec<sending::Lane>,
+    /// What the clock of deadlines shows now, in milliseconds.
+    #[prost(uint64, tag = "3")]
+    pub clock_ms: u64,
 }
 /// Nested message and enum types in `Sending`.
 pub mod sending {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Lane {
         #[prost(uint32, tag = "1")]
         pub channel: u32,
@@ -151,7 +154,29 @@ pub mod sending {
         /// Set when the sender has finished: one past its last sequence.
         #[prost(uint64, optional, tag = "5")]
         pub end: ::core::option::Option<u64>,
+        /// Not below the floor, and not sent (again).
+        #[prost(message, repeated, tag = "6")]
+        pub skipped: ::prost::alloc::vec::Vec<super::Range>,
+        /// Other deadlines for messages that were written already.
+        #[prost(message, repeated, tag = "7")]
+        pub extended: ::prost::alloc::vec::Vec<Extension>,
     }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Extension {
+        #[prost(uint64, tag = "1")]
+        pub sequence: u64,
+        /// Milliseconds left from clock_ms on; absent: it lives for ever.
+        #[prost(uint64, optional, tag = "2")]
+        pub left_ms: ::core::option::Option<u64>,
+    }
+}
+/// From start (inclusive) to start + length.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Range {
+    #[prost(uint64, tag = "1")]
+    pub start: u64,
+    #[prost(uint64, tag = "2")]
+    pub length: u64,
 }
 /// What the receiver of a channel has of it. State: sets are unions over time, windows only grow.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -172,20 +197,26 @@ pub mod receiving {
         #[prost(uint64, tag = "2")]
         pub received_below: u64,
         #[prost(message, repeated, tag = "3")]
-        pub received: ::prost::alloc::vec::Vec<Range>,
+        pub received: ::prost::alloc::vec::Vec<super::Range>,
         /// Everything below is handled by the receiving application, or has a verdict.
         #[prost(uint64, tag = "4")]
         pub handled_below: u64,
         #[prost(message, repeated, tag = "5")]
-        pub handled: ::prost::alloc::vec::Vec<Range>,
+        pub handled: ::prost::alloc::vec::Vec<super::Range>,
         /// Messages that ended otherwise than handled; repeated until the floor passes them.
         #[prost(message, repeated, tag = "6")]
         pub verdicts: ::prost::alloc::vec::Vec<Verdict>,
-        /// How far the sender may go: messages above its floor, and their bytes.
+        /// How far the sender may go: messages above its floor, and their bytes, large ones not counted.
         #[prost(uint64, tag = "7")]
         pub window_messages: u64,
         #[prost(uint64, tag = "8")]
         pub window_bytes: u64,
+        /// Bytes of large messages, which count nowhere else.
+        #[prost(uint64, tag = "11")]
+        pub window_large: u64,
+        /// Large messages that are here in part.
+        #[prost(message, repeated, tag = "12")]
+        pub partial: ::prost::alloc::vec::Vec<Partial>,
         /// The receiver takes no messages of this channel (any more).
         #[prost(message, optional, tag = "9")]
         pub refused: ::core::option::Option<Refusal>,
@@ -193,13 +224,13 @@ pub mod receiving {
         #[prost(bool, tag = "10")]
         pub ended: bool,
     }
-    /// From start (inclusive) to start + length.
+    /// The first bytes of a message are here, this many.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct Range {
+    pub struct Partial {
         #[prost(uint64, tag = "1")]
-        pub start: u64,
+        pub sequence: u64,
         #[prost(uint64, tag = "2")]
-        pub length: u64,
+        pub bytes: u64,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Verdict {
@@ -208,11 +239,58 @@ pub mod receiving {
         /// Why the application rejected it.
         #[prost(string, tag = "2")]
         pub reason: ::prost::alloc::string::String,
+        /// How many messages from sequence on; 0 means 1.
+        #[prost(uint64, tag = "3")]
+        pub length: u64,
+        #[prost(enumeration = "Why", tag = "4")]
+        pub why: i32,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Refusal {
         #[prost(string, tag = "1")]
         pub reason: ::prost::alloc::string::String,
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Why {
+        Rejected = 0,
+        Expired = 1,
+        Superseded = 2,
+        Skipped = 3,
+    }
+    impl Why {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Rejected => "REJECTED",
+                Self::Expired => "EXPIRED",
+                Self::Superseded => "SUPERSEDED",
+                Self::Skipped => "SKIPPED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "REJECTED" => Some(Self::Rejected),
+                "EXPIRED" => Some(Self::Expired),
+                "SUPERSEDED" => Some(Self::Superseded),
+                "SKIPPED" => Some(Self::Skipped),
+                _ => None,
+            }
+        }
     }
 }
 /// The session is over.
