@@ -76,7 +76,7 @@ impl Channel {
     pub fn try_send(&self, payload: impl Into<Bytes>) -> Result<Receipt, SendError> {
         let Sender { handle, key, .. } = &*self.0;
         let payload = payload.into();
-        let accepted = handle.feed(|state, _| {
+        let accepted = handle.feed(|state, now| {
             if state.waiting.senders.get(key).is_some_and(|queue| !queue.is_empty()) {
                 let stats = state.machine.channel_stats(*key).unwrap_or_default();
                 return Err(SendError::Full { messages: stats.outbox_messages, bytes: stats.outbox_bytes });
@@ -133,7 +133,7 @@ impl Future for Sending<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Sender { handle, key, .. } = this.sender;
-        let (result, next) = handle.feed(|state, _| {
+        let (result, next) = handle.feed(|state, now| {
             let line = state.waiting.senders.get(key);
             if line.is_none_or(|line| line.is_turn_of(this.ticket)) {
                 match state.machine.send(*key, this.payload.clone(), SendOptions::default(), now) {
