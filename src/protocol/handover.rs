@@ -90,7 +90,7 @@ mod tests {
     fn message(sequence: Sequence) -> Delivered {
         let (session, epoch) = (SessionId::from_bytes([0; 16]), Epoch::new(1).unwrap());
         let id = MessageId { session, epoch, channel: ChannelId(0), sequence };
-        Delivered { id, payload: Bytes::new(), redelivered: false, attempt: 1 }
+        Delivered { id, payload: Bytes::new(), redelivered: false, attempt: 1, skipped: 0 }
     }
 
     #[test]

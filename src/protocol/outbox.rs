@@ -26,6 +26,9 @@ use crate::id::Sequence;
 const MAX_OUTCOMES: usize = 4096;
 const MAX_OUTCOMES_RETIRED: usize = 64;
 
+/// Ranges of messages that have come further, kept apart until somebody asks.
+const MAX_PROGRESSED: usize = 1024;
+
 /// A receiver tells at least this many ranges at once, if there are so many.
 const COMPLETE: usize = 100;
 
@@ -56,6 +59,8 @@ pub struct Outbox {
     /// One past the highest sequence that was resolved otherwise than handled.
     exception_below: Sequence,
     changes: Changes,
+    /// What has come further since somebody asked, as half-open ranges.
+    progressed: Vec<(Sequence, Sequence)>,
 }
 
 /// What a journal is to remember, as half-open ranges.
@@ -130,6 +135,7 @@ impl Outbox {
             written_below: 0,
             exception_below: 0,
             changes: Changes::default(),
+            progressed: Vec::new(),
         }
     }
 
@@ -285,6 +291,7 @@ impl Outbox {
             let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
             if entry.state == State::Open {
                 entry.state = State::Received;
+                note_progress(&mut self.progressed, sequence);
                 self.at_peer += 1;
                 if sequence >= self.cursor {
                     self.window_used += u64::from(entry.size);
@@ -324,6 +331,7 @@ impl Outbox {
             }
             self.outcomes.record(sequence, outcome.clone());
             note(&mut self.changes.resolved, sequence);
+            note_progress(&mut self.progressed, sequence);
             resolved += 1;
         }
         self.resolved.insert_range(start, end);
@@ -431,6 +439,7 @@ impl Outbox {
                     entry.state = State::Open;
                     entry.redelivered = true;
                     note(&mut self.changes.doubted, sequence);
+                    note_progress(&mut self.progressed, sequence);
                     count.redelivered += 1;
                 }
             }
@@ -440,6 +449,12 @@ impl Outbox {
     /// What has changed since this was asked last.
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
+    }
+
+    /// The messages whose [`progress`](Self::progress) has changed since this was asked last, half-open and in no order.
+    /// When nobody asks for long, messages between them as well.
+    pub fn take_progressed(&mut self) -> Vec<(Sequence, Sequence)> {
+        std::mem::take(&mut self.progressed)
     }
 
     /// How far `sequence` has come.
@@ -457,6 +472,16 @@ fn note(ranges: &mut Vec<(Sequence, Sequence)>, sequence: Sequence) {
     match ranges.last_mut() {
         Some((_, end)) if *end == sequence => *end += 1,
         _ => ranges.push((sequence, sequence + 1)),
+    }
+}
+
+/// The same, in bounded memory.
+fn note_progress(ranges: &mut Vec<(Sequence, Sequence)>, sequence: Sequence) {
+    note(ranges, sequence);
+    if ranges.len() > MAX_PROGRESSED {
+        let start = ranges.iter().map(|&(start, _)| start).min().unwrap_or(sequence);
+        let end = ranges.iter().map(|&(_, end)| end).max().unwrap_or(sequence);
+        *ranges = vec![(start, end)];
     }
 }
 

@@ -44,8 +44,11 @@ pub enum Carrier {
     Lane,
     /// On a stream that ends after it, alone or with others that fit one packet: nothing waits for it.
     Stream,
-    /// In a datagram, with others of its lane that fit: it may get lost.
+    /// In a datagram, with others of its lane that fit: it may get lost, and is sent again. One that does not fit goes on
+    /// a stream.
     Datagram,
+    /// The same for one that is never sent again: one that does not fit is cut into pieces, each in a datagram.
+    Fragments,
 }
 
 /// The end of a message's life, on its sender's clock (rule T1).

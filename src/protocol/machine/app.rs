@@ -13,7 +13,8 @@ use crate::protocol::handover::Released;
 use crate::protocol::journal::Record;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::types::{
-    ChannelKey, ChannelStats, Delivered, LinkId, Liveness, Progress, SessionState, SessionStats, Transfer,
+    ChannelKey, ChannelStats, Delivered, LinkId, Liveness, Progress, Progressed, SessionState, SessionStats,
+    Transfer,
 };
 use crate::wire::heartbeat::interval;
 use crate::wire::{MAX_LABEL, MAX_REASON};
@@ -233,6 +234,13 @@ impl Machine {
         }
     }
 
+    /// Which messages of a channel have come further since this was asked last; `None`: perhaps any.
+    pub fn take_progressed(&mut self, key: ChannelKey) -> Option<Progressed> {
+        let open = self.closed.is_none();
+        let local = self.channels.get_mut(key).filter(|_| open)?.local.as_mut()?;
+        Some(Progressed { epoch: self.epoch, ranges: local.outbox.take_progressed() })
+    }
+
     // ---- receiving ----
 
     /// The next message, handed over and acknowledged at once. `None`: nothing now, see [`inbox_end`](Self::inbox_end).
@@ -397,6 +405,11 @@ impl Machine {
             unresolved: self.unresolved(),
             liveness: Liveness { path: self.path(), process: self.process, service: self.service },
         }
+    }
+
+    /// Channels open, either side.
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
     }
 
     /// A snapshot of a channel's counters; `None` for one that is gone.

@@ -286,7 +286,7 @@ impl Machine {
     pub(super) fn send_beat(&mut self, link: LinkId, kind: BeatKind, parity: bool) {
         self.counts.beats_sent += 1;
         let beat = Heartbeat { kind, parity, health: self.health(), interval: self.interval };
-        self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat) });
+        self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat), priority: 0 });
     }
 
     // ---- service ----

@@ -258,7 +258,7 @@ impl Machine {
             return Output::Journal(batch);
         }
         if let Some((link, frame)) = self.next_frame(now) {
-            return Output::Transmit { link, frame };
+            return Output::Transmit { link, frame, priority: 0 };
         }
         if let Some(wake) = self.wakes.pop_first() {
             return Output::Wake(wake);
@@ -317,7 +317,7 @@ impl Machine {
     }
 
     fn transmit(&mut self, link: LinkId, control: Control) {
-        self.out.push_back(Output::Transmit { link, frame: Frame::Control(control) });
+        self.out.push_back(Output::Transmit { link, frame: Frame::Control(control), priority: 0 });
     }
 
     fn wake_channel(&mut self, key: ChannelKey) {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const WINDOW: Window = Window { messages: 100, bytes: 1000 };
+const WINDOW: Window = Window { messages: 100, bytes: 1000, large: 0 };
 
 fn written(count: usize) -> Outbox {
     let mut outbox = Outbox::new(100, 1000);
@@ -39,7 +39,7 @@ fn what_the_peer_still_holds_is_not_in_doubt() {
 #[test]
 fn the_window_counts_what_is_unresolved_below_the_cursor() {
     let mut outbox = written(4);
-    let window = Window { messages: 100, bytes: 16 };
+    let window = Window { messages: 100, bytes: 16, large: 0 };
     outbox.push(Bytes::from_static(b"four"), 0);
     assert_eq!(outbox.next_outgoing(window, 0), None);
     outbox.resolve(1, 2, &Outcome::Handled);
@@ -57,7 +57,7 @@ fn what_the_peer_holds_beyond_a_gap_counts_in_its_window() {
     let mut outbox = written(4);
     outbox.on_received(2, 4, false);
     outbox.rewind();
-    let window = Window { messages: 100, bytes: 12 };
+    let window = Window { messages: 100, bytes: 12, large: 0 };
     assert_eq!(outbox.next_outgoing(window, 0).map(|out| out.sequence), Some(0));
     assert_eq!(outbox.next_outgoing(window, 0), None);
     outbox.resolve(2, 3, &Outcome::Handled);

@@ -1,7 +1,7 @@
 //! Control frames that are not what they should be (W2, W5, W6, W7).
 
 use bowline::wire::control::{MAX_LANES, MAX_RANGES, MAX_VERDICTS, encode};
-use bowline::wire::{Confirm, Control, MAX_CONTROL, MAX_LABEL, Receiving, Verdict, varint};
+use bowline::wire::{Confirm, Control, MAX_CONTROL, MAX_LABEL, Receiving, Verdict, Why, varint};
 use bytes::BytesMut;
 
 use super::{Act, Case, a_dialer_ends_the_session, an_acceptor_ends_the_session, case};
@@ -159,7 +159,7 @@ async fn what_later_versions_may_say_is_skipped() {
     link.say_bytes(&framed(&body)).await;
     // Of another epoch, and so not meant for this one.
     let mut foreign = news(3);
-    foreign.verdicts = vec![Verdict { sequence: 1, reason: "no".to_owned() }];
+    foreign.verdicts = vec![Verdict { start: 1, end: 2, why: Why::Rejected("no".to_owned()) }];
     let epoch = bowline::id::Epoch::new(1).unwrap();
     link.say(&Control::Receiving(Receiving { epoch, lanes: vec![foreign] })).await;
     link.say(&crate::raw::naming(0, "chat")).await;
