@@ -127,8 +127,8 @@ fn ranges() -> Vec<Case> {
     let many_verdicts: Vec<_> = (0..=MAX_VERDICTS as u64).map(|n| message(6, &number(1, n))).collect();
     vec![
         case("an empty range", of(&[range(5, 0)]), "must be non-empty"),
-        case("ranges that touch", of(&[range(5, 2), range(7, 1)]), "start above 7"),
-        case("a range below the mark", of(&[number(2, 9), range(4, 1)]), "start above 9"),
+        case("ranges that touch", of(&[range(5, 2), range(7, 1)]), "not start below 8"),
+        case("a range below the mark", of(&[number(2, 9), range(4, 1)]), "not start below 10"),
         case("a range without end", of(&[range(5, u64::MAX)]), "the end of a range is"),
         case("too many ranges", of(&many_ranges), "4097 ranges in one set"),
         case("too many verdicts", of(&many_verdicts), "1025 verdicts"),
