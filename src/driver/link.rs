@@ -17,6 +17,8 @@ mod lane;
 mod outflow;
 mod reader;
 mod streams;
+#[cfg(test)]
+mod testing;
 mod window;
 mod writer;
 

@@ -36,7 +36,7 @@ const DATAGRAMS_RECEIVED: usize = 256 * 1024;
 
 /// Datagrams that wait in quinn to be sent, in bytes: one full batch of segmentation offload. The rest waits with us, where
 /// heartbeats overtake it (rule H3).
-const DATAGRAMS_SENT: usize = 16 * 1024;
+pub(crate) const DATAGRAMS_SENT: usize = 16 * 1024;
 
 /// Bytes to have on the way before the first acknowledgement: enough that a backlog survives a blackout of seconds
 /// without waiting for backed-off probes afterwards.

@@ -218,3 +218,6 @@ fn next_of(queue: &mut VecDeque<Item>, packer: &mut DatagramPacker, max: usize) 
     };
     queue.pop_front().map_or(Next::Nothing, |item| after(item.data))
 }
+
+#[cfg(test)]
+mod tests;

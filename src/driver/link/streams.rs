@@ -193,3 +193,6 @@ fn rank_of_messages(priority: i8) -> i32 {
 fn rank_of_bodies(priority: i8) -> i32 {
     2 * i32::from(priority) - 1
 }
+
+#[cfg(test)]
+mod tests;

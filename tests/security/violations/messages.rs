@@ -29,7 +29,11 @@ fn streams() -> Vec<Case> {
         case("a channel beyond 2^32 - 1", [Act::Stream(varints(&[1, 1 << 32, 0]))], "channel is 4294967296"),
         case("a stream that ends in its header", [cut(varints(&[1, 0, 300]))], "middle of a stream header"),
         case("a stream that ends in a record", on_chat(cut(whole())), "middle of a record"),
-        case("a stream that is reset", on_chat(Act::ResetStream(varints(&[1, 0, 0]))), "a data stream was reset"),
+        case(
+            "a stream that is reset",
+            on_chat(Act::ResetStream(varints(&[1, 0, 0]))),
+            "a data stream was reset",
+        ),
         case("a stream reset behind a record", on_chat(Act::ResetStream(whole())), "a data stream was reset"),
     ]
 }
