@@ -78,7 +78,7 @@ impl Channel {
         let payload = payload.into();
         let accepted = handle.feed(|state, now| {
             if state.waiting.senders.get(key).is_some_and(|queue| !queue.is_empty()) {
-                let stats = state.machine.channel_stats(*key).unwrap_or_default();
+                let stats = state.machine.channel_stats(*key, now).unwrap_or_default();
                 return Err(SendError::Full { messages: stats.outbox_messages, bytes: stats.outbox_bytes });
             }
             state.machine.send(*key, payload, SendOptions::default(), now)
@@ -93,7 +93,8 @@ impl Channel {
 
     /// Figures of the channel, both directions.
     pub fn stats(&self) -> ChannelStats {
-        self.0.handle.look().machine.channel_stats(self.0.key).unwrap_or_default()
+        let now = self.0.handle.env.now();
+        self.0.handle.look().machine.channel_stats(self.0.key, now).unwrap_or_default()
     }
 
     fn receipt(&self, id: MessageId) -> Receipt {

@@ -92,7 +92,7 @@ impl Task {
         let wait = loop {
             match state.machine.poll_output(now) {
                 Output::Wait(deadline) => break deadline,
-                Output::Transmit { link, frame } => {
+                Output::Transmit { link, frame, .. } => {
                     if let Some(writer) = self.links.get_mut(&link) {
                         writer.push(frame);
                     }

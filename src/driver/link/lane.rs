@@ -178,6 +178,7 @@ pub(super) fn poll_write(
 mod tests {
     use super::*;
     use crate::id::ChannelId;
+    use crate::wire::Carrier;
 
     fn data(sequence: u64, size: usize) -> Data {
         let payload = Bytes::from(vec![0; size]);
