@@ -315,6 +315,12 @@ impl Outbox {
         self.mode.is_reliable() && self.floor() > told && self.exception_below > told
     }
 
+    /// Whether the peer, last told `told`, is to be told the floor because its window is about to be used up by numbers
+    /// that it will never see.
+    pub fn needs_floor(&self, told: Sequence, window: u64) -> bool {
+        self.owes_floor(told) && self.next - self.acknowledged >= window / 2
+    }
+
     /// Every message below is held by the peer's session, or resolved.
     pub fn received_below(&self) -> Sequence {
         self.received.below().max(self.floor())

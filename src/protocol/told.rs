@@ -75,17 +75,21 @@ impl Told {
         !self.news.is_empty()
     }
 
-    /// Whether something below `limit` was not told yet on this link.
-    pub fn has_news_below(&self, limit: Sequence) -> bool {
-        self.news.iter().any(|&(start, end)| start < limit && end > self.all.below())
+    /// Whether something from `floor` to `limit` was not told yet on this link.
+    pub fn has_news_within(&self, floor: Sequence, limit: Sequence) -> bool {
+        self.news.iter().any(|&(start, end)| start < limit && end > floor)
     }
 
-    /// At most `count` ranges of news below `limit`, above the mark, ascending and not touching. What lies beyond stays news.
-    pub fn tell_below(&mut self, limit: Sequence, count: usize) -> Vec<(Sequence, Sequence)> {
-        let below = self.all.below();
+    /// At most `count` ranges of news from `floor` to `limit`, ascending and not touching. What lies beyond stays news.
+    pub fn tell_within(
+        &mut self,
+        floor: Sequence,
+        limit: Sequence,
+        count: usize,
+    ) -> Vec<(Sequence, Sequence)> {
         let (mut ranges, mut later) = (Vec::new(), VecDeque::new());
         while let Some((start, end)) = self.news.pop_front() {
-            let start = start.max(below);
+            let start = start.max(floor);
             if start >= end {
             } else if start >= limit || ranges.len() >= count {
                 later.push_back((start, end));
@@ -97,7 +101,7 @@ impl Told {
             }
         }
         self.news = later;
-        normalised(ranges, below)
+        normalised(ranges)
     }
 
     /// What to tell now: the mark, and at most `limit` ranges of news above it, ascending and not touching.
@@ -111,12 +115,12 @@ impl Told {
                 Some((start, end)) => ranges.push((start.max(below), end)),
             }
         }
-        (below, normalised(ranges, below))
+        (below, normalised(ranges))
     }
 }
 
-/// Sorted and merged, so that the ranges ascend without touching each other or `below`.
-fn normalised(mut ranges: Vec<(Sequence, Sequence)>, below: Sequence) -> Vec<(Sequence, Sequence)> {
+/// Sorted and merged, so that the ranges ascend without touching each other.
+fn normalised(mut ranges: Vec<(Sequence, Sequence)>) -> Vec<(Sequence, Sequence)> {
     ranges.sort_unstable();
     let mut merged: Vec<(Sequence, Sequence)> = Vec::with_capacity(ranges.len());
     for (start, end) in ranges {
@@ -125,7 +129,6 @@ fn normalised(mut ranges: Vec<(Sequence, Sequence)>, below: Sequence) -> Vec<(Se
             _ => merged.push((start, end)),
         }
     }
-    debug_assert!(merged.first().is_none_or(|&(start, _)| start > below));
     merged
 }
 

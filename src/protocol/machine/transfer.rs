@@ -160,7 +160,9 @@ impl Machine {
             {
                 local.hold = mark.batch;
             }
-            let tell = tell || local.outbox.has_skips_to_tell(local.window.messages);
+            let tell = tell
+                || local.outbox.has_skips_to_tell(local.window.messages)
+                || local.outbox.needs_floor(local.told_floor, local.window.messages);
             let link = self.attached.as_ref().map(|attached| attached.link);
             let abandoned = local.outbox.take_abandoned();
             for (link, sequence) in

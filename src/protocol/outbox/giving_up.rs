@@ -148,12 +148,13 @@ impl Outbox {
     /// it is told later.
     pub fn has_skips_to_tell(&self, window: u64) -> bool {
         let limit = self.acknowledged.saturating_add(window);
-        !self.extended_news.is_empty() || self.skipped.has_news_below(limit)
+        !self.extended_news.is_empty() || self.skipped.has_news_within(self.floor(), limit)
     }
 
     /// At most `limit` ranges of messages that do not come (again), within the peer's window.
     pub fn tell_skipped(&mut self, window: u64, limit: usize) -> Vec<(Sequence, Sequence)> {
-        self.skipped.tell_below(self.acknowledged.saturating_add(window), limit)
+        let floor = self.floor();
+        self.skipped.tell_within(floor, self.acknowledged.saturating_add(window), limit)
     }
 
     /// At most `limit` messages that have another deadline, with it.

@@ -196,19 +196,21 @@ fn a_withdrawn_message_is_over_at_once_only_if_nobody_can_have_it() {
 #[test]
 fn of_states_only_the_newest_is_kept() {
     let mut test = Test::new(Delivery::ReliableLatest);
-    (0..1000).for_each(|_| drop(test.push()));
+    for _ in 0..60 {
+        test.push();
+    }
     assert_eq!(test.outbox.held(), Held { messages: 1, bytes: 4, large: 0 });
-    assert_eq!(test.outbox.ended().superseded, 999);
-    assert_eq!(test.all(), [999]);
+    assert_eq!(test.outbox.ended().superseded, 59);
+    assert_eq!(test.all(), [59]);
     test.push();
-    assert_eq!(test.outcome(999), None, "the peer may have it");
+    assert_eq!(test.outcome(59), None, "the peer may have it");
     test.outbox.rewind();
-    assert_eq!(test.all(), [1000], "only the newest is written again");
+    assert_eq!(test.all(), [60], "only the newest is written again");
     assert_eq!(test.skips(), [], "the newer one speaks for the older");
-    test.outbox.on_verdict(999, 1000, &Why::Superseded);
-    assert_eq!(test.outcome(999), Some(Outcome::Superseded));
-    test.outbox.cancel(1000);
-    assert_eq!(test.skips(), [(1000, 1001)]);
+    test.outbox.on_verdict(59, 60, &Why::Superseded);
+    assert_eq!(test.outcome(59), Some(Outcome::Superseded));
+    test.outbox.cancel(60);
+    assert_eq!(test.skips(), [(60, 61)]);
 }
 
 #[test]
@@ -226,7 +228,9 @@ fn when_the_newest_state_is_given_up_the_peer_is_told_of_the_older_ones_too() {
 #[test]
 fn an_unreliable_message_is_written_once_and_then_nobody_knows() {
     let mut test = Test::new(Delivery::Unreliable);
-    (0..3).for_each(|_| drop(test.push()));
+    for _ in 0..3 {
+        test.push();
+    }
     let deaf = Writable { heard: false, ..to(WINDOW) };
     assert_eq!(test.outbox.next_record(deaf, test.now), None, "the peer would not know what it is");
     assert_eq!(test.all(), [0, 1, 2]);
@@ -239,7 +243,9 @@ fn an_unreliable_message_is_written_once_and_then_nobody_knows() {
 #[test]
 fn a_full_outbox_may_drop_its_oldest() {
     let mut test = Test::new(Delivery::Unreliable);
-    (0..100).for_each(|_| drop(test.push()));
+    for _ in 0..100 {
+        test.push();
+    }
     assert!(!test.outbox.has_room(4) && test.outbox.drop_oldest(4));
     test.push();
     assert_eq!((test.outcome(0), test.outcome(1)), (Some(Outcome::Dropped), None));
@@ -251,7 +257,9 @@ fn a_full_outbox_may_drop_its_oldest() {
 fn what_a_datagram_lost_is_written_again_on_a_stream() {
     let mut test = Test::new(Delivery::ReliableUnordered);
     let rtt = Duration::from_millis(40);
-    (0..3).for_each(|_| drop(test.push()));
+    for _ in 0..3 {
+        test.push();
+    }
     let carriers: Vec<_> =
         std::iter::from_fn(|| test.outbox.next_record(to(WINDOW), test.now)).map(|out| out.carrier).collect();
     assert_eq!(carriers, [Carrier::Datagram; 3]);
@@ -304,7 +312,9 @@ fn a_large_message_goes_in_pieces_beside_the_others_and_goes_on_where_it_was() {
 #[test]
 fn a_large_message_begins_when_the_peer_has_room_for_all_of_it() {
     let mut test = Test::new(Delivery::ReliableUnordered);
-    (0..3).for_each(|_| drop(test.push_large()));
+    for _ in 0..3 {
+        test.push_large();
+    }
     let window = to(Window { large: 250_000, ..WINDOW });
     test.all();
     let mut written = std::collections::BTreeMap::new();
