@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 use super::dialer::Dialer;
-use super::environment::BoxFuture;
+use super::environment::{BoxFuture, Timer};
 use super::journal::Journal;
 use super::link::{self, Established, INITIAL_ROOM, Writer};
 use super::shared::{Shared, State};
@@ -37,7 +37,7 @@ pub(super) struct Task {
     dialer: Option<Dialer>,
     dialing: Option<Dialing>,
     journal: Option<Journal>,
-    timer: Pin<Box<dyn quinn::AsyncTimer>>,
+    timer: Timer,
     /// What the timer is set to.
     deadline: Option<Instant>,
     /// The link that carries the session, and has been given room.
@@ -150,7 +150,9 @@ impl Task {
     fn note(&mut self, state: &mut State, wake: Wake) -> bool {
         let State { machine, waiting, .. } = state;
         match wake {
-            Wake::Readable(channel) => self.woken.extend(waiting.receivers.remove(&channel)),
+            Wake::Readable(channel) => {
+                waiting.readable(channel, machine.inbox_end(channel).is_some(), &mut self.woken);
+            }
             Wake::Writable(channel) => {
                 self.woken.extend(waiting.senders.get(&channel).and_then(|queue| queue.first()));
             }
@@ -158,7 +160,7 @@ impl Task {
                 let progress = |epoch, sequence| machine.progress(channel, epoch, sequence);
                 waiting.receipts.take_met(channel, progress, &mut self.woken);
             }
-            Wake::Transfer(_) => {}
+            Wake::Transfer(channel) => waiting.transfer_changed(channel, &mut self.woken),
             Wake::Incoming => self.woken.extend(waiting.incoming.all().cloned()),
             Wake::State => {}
         }
