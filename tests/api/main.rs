@@ -5,6 +5,7 @@
 
 mod accepting;
 mod addresses;
+mod batches;
 mod closing;
 mod crowd;
 mod echo;
@@ -22,4 +23,5 @@ mod restart;
 mod stats;
 mod stores;
 mod support;
+mod typed;
 mod unacked;
