@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::channels::Channel;
 use super::transfer::{floor_char_boundary, window_of};
 use super::{Machine, Wake};
 use crate::config::{ChannelConfig, Delivery, SendOptions};
@@ -377,8 +378,7 @@ impl Machine {
 
     /// Accepted messages without an outcome.
     pub fn unresolved(&self) -> u64 {
-        let held =
-            |channel: &super::channels::Channel| channel.local.as_ref().map_or(0, |l| l.outbox.held().0);
+        let held = |channel: &Channel| channel.local.as_ref().map_or(0, |l| l.outbox.held().0);
         self.channels.iter().map(|(_, channel)| held(channel) as u64).sum()
     }
 
@@ -399,23 +399,15 @@ impl Machine {
         }
     }
 
-    /// A snapshot of a channel's counters; `None` for one that is gone.
+    /// A snapshot of a channel's counters; `None` for one that has long been gone.
     pub fn channel_stats(&self, key: ChannelKey) -> Option<ChannelStats> {
-        let channel = self.channels.get(key)?;
-        let (outbox_messages, outbox_bytes) =
-            channel.local.as_ref().map_or((0, 0), |local| local.outbox.held());
-        let (inbox_messages, inbox_bytes) = channel.inbox.held();
-        let counts = channel.inbox.counts;
-        Some(ChannelStats {
-            outbox_messages,
-            outbox_bytes,
-            received: counts.received,
-            duplicates: counts.duplicates,
-            delivered: counts.delivered,
-            inbox_messages: inbox_messages as usize,
-            inbox_bytes: inbox_bytes as usize,
-            ..channel.stats
-        })
+        let live = self.channels.get(key).map(Channel::figures);
+        live.or_else(|| self.channels.opened().find(|&(opened, ..)| opened == key).map(|(.., stats)| stats))
+    }
+
+    /// Label and counters of all channels that this side has opened, those included that are gone since not too long ago.
+    pub fn opened_channels(&self) -> impl Iterator<Item = (ChannelKey, &str, ChannelStats)> {
+        self.channels.opened()
     }
 
     pub(super) fn wake_senders(&mut self) {
