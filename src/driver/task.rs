@@ -16,6 +16,7 @@ use super::dialer::Dialer;
 use super::environment::{BoxFuture, Timer};
 use super::journal::Journal;
 use super::link::{self, Established, INITIAL_ROOM, Writer};
+use super::metering::Metering;
 use super::shared::{Shared, State};
 use crate::error::{CloseCode, CloseReason, ConnectError};
 use crate::protocol::types::{Event, LinkId, Output, Wake};
@@ -50,6 +51,7 @@ pub(super) struct Task {
     /// The machine has said all it had to.
     finished: bool,
     woken: Vec<Waker>,
+    metering: Metering,
 }
 
 impl Task {
@@ -75,6 +77,7 @@ impl Task {
             over: None,
             finished: false,
             woken: Vec::new(),
+            metering: Metering::new(),
             shared,
         };
         env.spawn(task.instrument(span));
@@ -282,6 +285,19 @@ impl Task {
         busy
     }
 
+    /// Goes on until nothing is left to do for now, or others must have their turn.
+    fn turns(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS_MAX {
+            let drained = self.drain(cx.waker());
+            if !self.feed(cx) && !drained {
+                self.closing.retain_mut(|closing| closing.as_mut().poll(cx).is_pending());
+                return self.poll_end(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// Whether the session is over and nothing is left to do.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(reason) = self.over.clone() else { return Poll::Pending };
@@ -321,15 +337,9 @@ impl Future for Task {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        for _ in 0..TURNS_MAX {
-            let drained = this.drain(cx.waker());
-            if !this.feed(cx) && !drained {
-                this.closing.retain_mut(|closing| closing.as_mut().poll(cx).is_pending());
-                return this.poll_end(cx);
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        let end = this.turns(cx);
+        this.metering.poll(&this.shared, cx, end.is_ready());
+        end
     }
 }
 

@@ -13,6 +13,8 @@ mod errors;
 mod heartbeat;
 mod kills;
 mod liveness;
+#[cfg(feature = "metrics")]
+mod metering;
 mod parts;
 mod pressure;
 mod receipts;
