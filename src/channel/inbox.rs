@@ -160,7 +160,16 @@ impl Inbox {
     }
 
     fn take(&self, take: Take) -> Option<Delivered> {
-        self.handle.feed(|state, now| take(&mut state.machine, self.key, now))
+        let taken = self.handle.feed(|state, now| take(&mut state.machine, self.key, now));
+        taken.inspect(|delivered| self.tell_skipped(delivered))
+    }
+
+    /// What an order leaves out is told where it shows.
+    fn tell_skipped(&self, delivered: &Delivered) {
+        if delivered.skipped > 0 {
+            let (label, id, skipped) = (&self.label, delivered.id, delivered.skipped);
+            tracing::debug!(channel = ?label, message = %id, skipped, "skipped before this one");
+        }
     }
 
     async fn next(&self, take: Take) -> Option<Delivered> {
@@ -182,6 +191,7 @@ impl Inbox {
             while taken < limit.min(BATCH_MAX)
                 && let Some(delivered) = take(&mut state.machine, self.key, now)
             {
+                self.tell_skipped(&delivered);
                 keep(delivered);
                 taken += 1;
             }

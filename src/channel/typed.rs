@@ -232,9 +232,9 @@ impl<In: Protobuf + Default> TypedInbox<In> {
         self.undecodable += 1;
         let (channel, count) = (self.inbox.label(), self.undecodable);
         if count.is_power_of_two() {
-            tracing::warn!(channel, message = %unacked.id(), problem, count, "rejected what does not decode");
+            tracing::warn!(?channel, message = %unacked.id(), problem, count, "rejected what does not decode");
         } else {
-            tracing::debug!(channel, message = %unacked.id(), problem, count, "rejected what does not decode");
+            tracing::debug!(?channel, message = %unacked.id(), problem, count, "rejected what does not decode");
         }
         unacked.reject(&format!("cannot decode {}: {problem}", name_of::<In>()));
         None

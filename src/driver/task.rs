@@ -16,6 +16,7 @@ use super::dialer::Dialer;
 use super::environment::{BoxFuture, Timer};
 use super::journal::Journal;
 use super::link::{self, Established, INITIAL_ROOM, Writer};
+use super::losses::Losses;
 use super::metering::Metering;
 use super::shared::{Shared, State};
 use crate::error::{CloseCode, CloseReason, ConnectError};
@@ -51,6 +52,7 @@ pub(super) struct Task {
     /// The machine has said all it had to.
     finished: bool,
     woken: Vec<Waker>,
+    losses: Losses,
     metering: Metering,
 }
 
@@ -77,6 +79,7 @@ impl Task {
             over: None,
             finished: false,
             woken: Vec::new(),
+            losses: Losses::default(),
             metering: Metering::new(),
             shared,
         };
@@ -155,6 +158,7 @@ impl Task {
         match wake {
             Wake::Readable(channel) => {
                 waiting.readable(channel, machine.inbox_end(channel).is_some(), &mut self.woken);
+                self.losses.note(machine, channel);
             }
             Wake::Writable(channel) => {
                 self.woken.extend(waiting.senders.get(&channel).and_then(|queue| queue.first()));
@@ -162,6 +166,7 @@ impl Task {
             Wake::Resolved(channel) => {
                 let progress = |epoch, sequence| machine.progress(channel, epoch, sequence);
                 waiting.receipts.take_met(channel, progress, &mut self.woken);
+                self.losses.note(machine, channel);
             }
             Wake::Transfer(channel) => waiting.transfer_changed(channel, &mut self.woken),
             Wake::Incoming => self.woken.extend(waiting.incoming.all().cloned()),

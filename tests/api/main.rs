@@ -13,6 +13,7 @@ mod errors;
 mod heartbeat;
 mod kills;
 mod liveness;
+mod logs;
 #[cfg(feature = "metrics")]
 mod metering;
 mod parts;

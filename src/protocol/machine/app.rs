@@ -405,6 +405,11 @@ impl Machine {
         live.or_else(|| self.channels.opened().find(|&(opened, ..)| opened == key).map(|(.., stats)| stats))
     }
 
+    /// The label of a channel; `None` for one that is gone.
+    pub fn channel_label(&self, key: ChannelKey) -> Option<&str> {
+        self.channels.get(key).map(|channel| channel.label.as_str())
+    }
+
     /// Label and counters of all channels that this side has opened, those included that are gone since not too long ago.
     pub fn opened_channels(&self) -> impl Iterator<Item = (ChannelKey, &str, ChannelStats)> {
         self.channels.opened()
