@@ -1,7 +1,8 @@
 //! What the application asks of a session.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::channels::Channel;
 use super::ready::Share;
 use super::transfer::{floor_char_boundary, window_of};
 use super::{Machine, Wake};
@@ -293,9 +294,7 @@ impl Machine {
 
     /// Accepted messages without an outcome.
     pub fn unresolved(&self) -> u64 {
-        let held = |channel: &super::channels::Channel| {
-            channel.local.as_ref().map_or(0, |l| l.outbox.held().messages)
-        };
+        let held = |channel: &Channel| channel.local.as_ref().map_or(0, |l| l.outbox.held().messages);
         self.channels.iter().map(|(_, channel)| held(channel) as u64).sum()
     }
 
@@ -316,37 +315,22 @@ impl Machine {
         }
     }
 
-    /// A snapshot of a channel's counters; `None` for one that is gone.
+    /// A snapshot of a channel's counters; `None` for one that has long been gone.
     pub fn channel_stats(&self, key: ChannelKey, now: Instant) -> Option<ChannelStats> {
-        let channel = self.channels.get(key)?;
-        let (outbox, inbox) = (channel.local.as_ref().map(|local| &local.outbox), &channel.inbox);
-        let held = outbox.map(Outbox::held).unwrap_or_default();
-        let ended = outbox.map(Outbox::ended).unwrap_or_default();
-        let waiting = outbox.and_then(Outbox::oldest_unwritten);
-        let (inbox_messages, inbox_bytes, partial_bytes) = inbox.figures();
-        Some(ChannelStats {
-            handled: ended.handled,
-            rejected: ended.rejected,
-            expired: ended.expired,
-            superseded: ended.superseded,
-            cancelled: ended.cancelled,
-            dropped: ended.dropped,
-            unknown: ended.unknown,
-            outbox_messages: held.messages,
-            outbox_bytes: held.bytes + held.large,
-            outbox_delay: waiting.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
-            received: inbox.counts.received,
-            duplicates: inbox.counts.duplicates,
-            delivered: inbox.counts.delivered,
-            stale: inbox.counts.stale,
-            late: inbox.counts.late,
-            overflowed: inbox.counts.overflowed,
-            missing: inbox.missing(),
-            inbox_messages: inbox_messages as usize,
-            inbox_bytes: inbox_bytes as usize,
-            partial_bytes: partial_bytes as usize,
-            ..channel.stats
+        let live = self.channels.get(key).map(|channel| channel.figures(Some(now)));
+        live.or_else(|| {
+            self.channels.opened(now).find(|&(opened, ..)| opened == key).map(|(.., stats)| stats)
         })
+    }
+
+    /// The label of a channel; `None` for one that is gone.
+    pub fn channel_label(&self, key: ChannelKey) -> Option<&str> {
+        self.channels.get(key).map(|channel| channel.label.as_str())
+    }
+
+    /// Label and counters of all channels that this side has opened, those included that are gone since not too long ago.
+    pub fn opened_channels(&self, now: Instant) -> impl Iterator<Item = (ChannelKey, &str, ChannelStats)> {
+        self.channels.opened(now)
     }
 
     pub(super) fn wake_senders(&mut self) {

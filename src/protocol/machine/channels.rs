@@ -49,12 +49,19 @@ struct Retired {
     /// The epoch that it was of, if that is over too.
     epoch: Option<Epoch>,
     outbox: Outbox,
+    /// Label and last figures, if the channel is gone.
+    last: Option<(String, ChannelStats)>,
 }
 
 impl Retired {
-    fn new(key: ChannelKey, epoch: Option<Epoch>, mut outbox: Outbox) -> Self {
+    fn new(
+        key: ChannelKey,
+        epoch: Option<Epoch>,
+        mut outbox: Outbox,
+        last: Option<(String, ChannelStats)>,
+    ) -> Self {
         outbox.retire();
-        Self { key, epoch, outbox }
+        Self { key, epoch, outbox, last }
     }
 }
 
@@ -191,6 +198,38 @@ impl Channel {
             }
             (Some(expected), Ok(found)) if found != expected => Some((expected, found.to_string())),
             (_, Ok(_)) => None,
+        }
+    }
+
+    /// A snapshot of the counters and gauges, delays up to `now`.
+    pub(super) fn figures(&self, now: Option<Instant>) -> ChannelStats {
+        let (outbox, inbox) = (self.local.as_ref().map(|local| &local.outbox), &self.inbox);
+        let held = outbox.map(Outbox::held).unwrap_or_default();
+        let ended = outbox.map(Outbox::ended).unwrap_or_default();
+        let waiting = outbox.and_then(Outbox::oldest_unwritten).zip(now);
+        let (inbox_messages, inbox_bytes, partial_bytes) = inbox.figures();
+        ChannelStats {
+            handled: ended.handled,
+            rejected: ended.rejected,
+            expired: ended.expired,
+            superseded: ended.superseded,
+            cancelled: ended.cancelled,
+            dropped: ended.dropped,
+            unknown: ended.unknown,
+            outbox_messages: held.messages,
+            outbox_bytes: held.bytes + held.large,
+            outbox_delay: waiting.map_or(Duration::ZERO, |(since, now)| now.saturating_duration_since(since)),
+            received: inbox.counts.received,
+            duplicates: inbox.counts.duplicates,
+            delivered: inbox.counts.delivered,
+            stale: inbox.counts.stale,
+            late: inbox.counts.late,
+            overflowed: inbox.counts.overflowed,
+            missing: inbox.missing(),
+            inbox_messages: inbox_messages as usize,
+            inbox_bytes: inbox_bytes as usize,
+            partial_bytes: partial_bytes as usize,
+            ..self.stats
         }
     }
 
@@ -416,12 +455,24 @@ impl Channels {
         live.map(|local| &local.outbox).or_else(|| retired().map(|retired| &retired.outbox))
     }
 
+    /// Figures of all channels that this side has opened, under their labels: of those that are gone too, as long as their
+    /// outboxes are kept.
+    pub(super) fn opened(&self, now: Instant) -> impl Iterator<Item = (ChannelKey, &str, ChannelStats)> {
+        let live = self.all.iter().filter(|(_, channel)| channel.local.is_some());
+        let live = live.map(move |(&key, channel)| (key, channel.label.as_str(), channel.figures(Some(now))));
+        let retired = self.retired.iter().filter_map(|retired| {
+            let (label, stats) = retired.last.as_ref()?;
+            Some((retired.key, label.as_str(), *stats))
+        });
+        live.chain(retired)
+    }
+
     /// This side's epoch is over: its outboxes stay for whoever still holds receipts.
     pub(super) fn retire(&mut self, epoch: Epoch, outboxes: Vec<(ChannelKey, Outbox)>) {
         for retired in self.retired.iter_mut().filter(|retired| retired.epoch.is_none()) {
             retired.epoch = Some(epoch);
         }
-        let retired = outboxes.into_iter().map(|(key, outbox)| Retired::new(key, Some(epoch), outbox));
+        let retired = outboxes.into_iter().map(|(key, outbox)| Retired::new(key, Some(epoch), outbox, None));
         self.retired.extend(retired);
         self.bound_retired();
     }
@@ -433,11 +484,12 @@ impl Channels {
     /// Forgets a channel. Its ids are not given again.
     pub(super) fn remove(&mut self, key: ChannelKey) {
         let Some(channel) = self.all.remove(&key) else { return };
+        let last = channel.figures(None);
         self.by_label.remove(&channel.label);
         if let Some(local) = channel.local {
             self.by_local.remove(&local.id);
             self.tell_sending.remove(&local.id);
-            self.retired.push_back(Retired::new(key, None, local.outbox));
+            self.retired.push_back(Retired::new(key, None, local.outbox, Some((channel.label, last))));
             self.bound_retired();
         }
         if let Some(remote) = channel.remote {
