@@ -44,10 +44,9 @@ pub enum Carrier {
     Lane,
     /// On a stream that ends after it, alone or with others that fit one packet: nothing waits for it.
     Stream,
-    /// In a datagram, with others of its lane that fit: it may get lost, and is sent again. One that does not fit goes on
-    /// a stream.
+    /// In a datagram, with others of its lane that fit: it may get lost. If it does not fit any more, as [`Stream`](Self::Stream).
     Datagram,
-    /// The same for one that is never sent again: one that does not fit is cut into pieces, each in a datagram.
+    /// In a datagram, or in several if it does not fit one: for messages that nobody sends again.
     Fragments,
 }
 
