@@ -55,7 +55,7 @@ pub use values::BadValue;
 pub use world::{Change, Delivery, Direction, Happening, HostId, Link, LinkId, NatChange, NetworkId, World};
 
 /// The examples of the README compile and run.
-#[cfg(all(doctest, feature = "quinn"))]
+#[cfg(all(doctest, feature = "quinn", feature = "proxy"))]
 #[doc = include_str!("../README.md")]
 #[derive(Debug)]
 pub struct Readme;

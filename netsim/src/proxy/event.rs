@@ -89,7 +89,8 @@ pub enum Event {
         /// The limit.
         limit_bytes: u64,
     },
-    /// The operating system gave no socket for a mapping, or did not take a packet. Said once for each mapping.
+    /// The operating system gave no socket for a mapping, or did not take a packet, or says that none gets through.
+    /// Said once for each mapping.
     SocketFailed {
         /// Whose.
         client: SocketAddr,

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::clock::{Alarm, Clock};
-use super::engine::{Engine, Output};
+use super::engine::{Datagram, Engine, Output};
 use super::event::{EVENTS_WAITING, Event, Events, Happened};
 use super::mappings::MappingId;
 use super::socket::{Buffers, Socket};
@@ -124,6 +124,46 @@ impl Front {
             events.send(Happened { at: self.clock.now().since_start(), event }).ok();
         }
     }
+
+    fn account(&mut self, direction: Direction, datagram: &Datagram, sent: bool) {
+        if sent {
+            self.engine.sent(direction, datagram.entered, self.clock.now(), datagram.payload.len());
+        } else {
+            self.engine.unsent(direction);
+        }
+    }
+
+    /// A refusal of an earlier packet shows as the error of a later one, which has not been sent then.
+    fn send_up(&mut self, socket: &Socket, id: MappingId, datagram: &Datagram) -> io::Result<()> {
+        match socket.send(self.server, None, datagram) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.refused(id);
+                socket.send(self.server, None, datagram)
+            }
+            sent => sent,
+        }
+    }
+
+    fn refused(&mut self, id: MappingId) {
+        let upstream = self.server;
+        if let Some(mapping) = self.upstreams.get_mut(&id).filter(|mapping| !mapping.said_refused) {
+            mapping.said_refused = true;
+            let client = mapping.client;
+            self.say(Event::UpstreamRefused { upstream, client });
+        }
+    }
+
+    fn failed(&mut self, id: MappingId, error: &io::Error) {
+        // A full buffer of the operating system is a matter of the moment; it shows in the figures.
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return;
+        }
+        if let Some(mapping) = self.upstreams.get_mut(&id).filter(|mapping| !mapping.said_failed) {
+            mapping.said_failed = true;
+            let client = mapping.client;
+            self.say(Event::SocketFailed { client, reason: error.to_string() });
+        }
+    }
 }
 
 /// Runs a proxy in a thread of its own, so that whatever the program under test does to its own runtime, be it that
@@ -219,18 +259,12 @@ async fn read_server(shared: Arc<Shared>, id: MappingId, socket: Arc<Socket>) {
         });
         match taken.await {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => refused(&mut shared.lock(), id),
-            Err(_) => tokio::time::sleep(PAUSE_AFTER_ERROR).await,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => shared.lock().refused(id),
+            Err(error) => {
+                shared.lock().failed(id, &error);
+                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+            }
         }
-    }
-}
-
-fn refused(front: &mut Front, id: MappingId) {
-    let upstream = front.server;
-    if let Some(mapping) = front.upstreams.get_mut(&id).filter(|mapping| !mapping.said_refused) {
-        mapping.said_refused = true;
-        let client = mapping.client;
-        front.say(Event::UpstreamRefused { upstream, client });
     }
 }
 
@@ -241,23 +275,14 @@ fn flush(shared: &Arc<Shared>, front: &mut Front) {
             Output::ToClient { client, source, datagram } => {
                 let Some(listener) = &front.listener else { continue };
                 let sent = listener.send(client, source, &datagram);
-                let bytes = datagram.payload.len();
-                match sent {
-                    Ok(()) => front.engine.sent(Direction::Down, datagram.entered, shared.clock.now(), bytes),
-                    Err(_) => front.engine.unsent(Direction::Down),
-                }
+                front.account(Direction::Down, &datagram, sent.is_ok());
             }
             Output::ToServer { mapping, client, datagram } => {
-                let server = front.server;
                 let sent = socket_of(shared, front, mapping, client)
-                    .and_then(|socket| send_up(&socket, server, &datagram));
-                let bytes = datagram.payload.len();
-                match sent {
-                    Ok(()) => front.engine.sent(Direction::Up, datagram.entered, shared.clock.now(), bytes),
-                    Err(error) => {
-                        front.engine.unsent(Direction::Up);
-                        failed(front, mapping, &error);
-                    }
+                    .and_then(|socket| front.send_up(&socket, mapping, &datagram));
+                front.account(Direction::Up, &datagram, sent.is_ok());
+                if let Err(error) = sent {
+                    front.failed(mapping, &error);
                 }
             }
             Output::Close(id) => {
@@ -269,17 +294,6 @@ fn flush(shared: &Arc<Shared>, front: &mut Front) {
     }
     front.tell();
     front.alarm.set(front.engine.next_wakeup());
-}
-
-/// A refusal of an earlier packet shows as the error of a later one, which has not been sent then.
-fn send_up(socket: &Socket, server: SocketAddr, datagram: &super::engine::Datagram) -> io::Result<()> {
-    match socket.send(server, None, datagram) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            socket.send(server, None, datagram)?;
-            Err(error)
-        }
-        sent => sent,
-    }
 }
 
 /// The socket of a mapping, opened with its first packet, and again if that failed.
@@ -302,21 +316,6 @@ fn socket_of(
     let source = socket.local_addr()?;
     front.say(Event::Mapped { client, source });
     Ok(socket)
-}
-
-fn failed(front: &mut Front, id: MappingId, error: &io::Error) {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        return refused(front, id);
-    }
-    // A full buffer of the operating system is a matter of the moment; it shows in the figures.
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return;
-    }
-    if let Some(mapping) = front.upstreams.get_mut(&id).filter(|mapping| !mapping.said_failed) {
-        mapping.said_failed = true;
-        let client = mapping.client;
-        front.say(Event::SocketFailed { client, reason: error.to_string() });
-    }
 }
 
 impl Upstream {

@@ -86,7 +86,8 @@ impl Socket {
 
     /// Waits for datagrams and lets this take them, as often as there are some.
     pub(super) async fn readable<T>(&self, take: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        self.io.async_io(Interest::READABLE, take).await
+        // A refusal shows as an error without anything to read.
+        self.io.async_io(Interest::READABLE | Interest::ERROR, take).await
     }
 
     /// Sends it now, or not at all.

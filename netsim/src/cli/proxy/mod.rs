@@ -33,7 +33,8 @@ pub(crate) struct ProxyArguments {
     /// Take commands over HTTP here: GET /status, POST /command.
     #[arg(long, value_name = "ADDR")]
     control: Option<SocketAddr>,
-    /// Allow --control on an address that is not loopback. Whoever can reach it can change the network.
+    /// Allow --control on an address that is not loopback. Whoever can reach it can change the network, and have
+    /// scenario files read.
     #[arg(long, requires = "control")]
     control_anywhere: bool,
     /// So many mappings at once, and a socket for each. When there are as many, the longest dead are closed; if none
@@ -173,13 +174,19 @@ struct Screen<'a> {
 
 impl Screen<'_> {
     fn listening(&mut self, proxy: &Proxy, control: Option<SocketAddr>) {
-        let (addr, upstream) = (proxy.addr(), proxy.upstream());
+        let (addr, upstream, status) = (proxy.addr(), proxy.upstream(), proxy.status());
+        let scenario = status.scenario.map(|scenario| scenario.name);
         if self.json {
-            self.json("listening", json!({ "addr": addr, "control": control, "upstream": upstream }));
+            let (seed, to) = (status.seed, upstream);
+            self.json(
+                "listening",
+                json!({ "addr": addr, "control": control, "upstream": to, "scenario": scenario, "seed": seed }),
+            );
             return;
         }
         let control = control.map(|addr| format!(", commands on http://{addr}")).unwrap_or_default();
-        self.print(&format!("listening on {addr}, forwarding to {upstream}{control}\n"));
+        let scenario = scenario.unwrap_or_else(|| "a clean network".into());
+        self.print(&format!("listening on {addr}, forwarding to {upstream} over {scenario}{control}\n"));
     }
 
     fn happened(&mut self, happened: &Happened) {

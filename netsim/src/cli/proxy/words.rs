@@ -30,7 +30,9 @@ pub(super) fn event(event: &Event) -> String {
         Event::QueueFull { limit_bytes } => {
             format!("{limit_bytes} bytes are on their way: packets are dropped; see --max-queued-bytes")
         }
-        Event::SocketFailed { client, reason } => format!("a packet of {client} was not sent: {reason}"),
+        Event::SocketFailed { client, reason } => {
+            format!("what {client} sends does not get through: {reason}")
+        }
         Event::Missed { count } => format!("{count} events came too fast to be told"),
         other => format!("{other:?}"),
     }
