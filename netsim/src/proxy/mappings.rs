@@ -18,7 +18,7 @@ pub(super) struct Mapping {
     /// What the NAT made of the client.
     pub(super) outside: SocketAddr,
     /// It is dead when the NAT has forgotten it: its socket stays, and hears in vain.
-    alive: bool,
+    pub(super) alive: bool,
     /// When to look whether it has expired.
     look_at: Time,
 }

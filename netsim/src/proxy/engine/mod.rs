@@ -144,13 +144,8 @@ impl Engine {
         self.advance(now);
         self.down.meter.packets_in += 1;
         self.down.meter.bytes_in += payload.len() as u64;
-        let known = self.mappings.mapping(id).filter(|mapping| {
-            // Another client, or the same one, may have been given what this mapping once had.
-            let is_current =
-                self.mappings.of_client(mapping.client).is_some_and(|(current, _)| current == id);
-            let mapped = self.nats.mapped(now, mapping.client, self.server);
-            is_current && mapped == Some(mapping.outside)
-        });
+        // A dead mapping hears in vain, though the NAT may have given what it once had to another one.
+        let known = self.mappings.mapping(id).filter(|mapping| mapping.alive);
         let Some(mapping) = known else {
             self.down.meter.dropped.nat_unmapped += 1;
             return;
@@ -313,7 +308,6 @@ impl Engine {
         let Exit { at, entered, packet, .. } = exit;
         let (client, to) = (packet.from, packet.to);
         let known = self.mappings.of_client(client).map(|(id, _)| id);
-        let known = known.filter(|_| self.nats.mapped(at, client, self.server).is_some());
         if known.is_none() && !self.make_room() {
             self.up.meter.dropped.mappings_full += 1;
             return;
