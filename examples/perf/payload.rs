@@ -162,9 +162,17 @@ impl Writer {
         if self.chunk.capacity() < size {
             self.chunk.reserve(size.max(CHUNK));
         }
-        write(&mut self.chunk, self.next.pack(), sent_ns, self.filler.of(self.next.number));
+        let mut chunk = std::mem::take(&mut self.chunk);
+        self.append(&mut chunk, sent_ns);
+        let message = chunk.split().freeze();
+        self.chunk = chunk;
+        message
+    }
+
+    /// The same, behind what is there.
+    pub(crate) fn append(&mut self, to: &mut BytesMut, sent_ns: u64) {
+        write(to, self.next.pack(), sent_ns, self.filler.of(self.next.number));
         self.next.number += 1;
-        self.chunk.split().freeze()
     }
 }
 
