@@ -1,23 +1,26 @@
 //! The sending handle of a channel. Its receiving counterpart is the [`Inbox`].
 
 mod inbox;
+mod message;
+mod sending;
+mod transfers;
+pub mod typed;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-pub use inbox::{Inbox, Message, Unacked};
+pub use inbox::Inbox;
+pub use message::{Message, Unacked};
+pub use transfers::TransferChanged;
+pub use typed::{TypedChannel, TypedInbox, TypedMessage, TypedUnacked};
 
-use crate::config::SendOptions;
+use crate::config::{ChannelConfig, Lifetime, SendOptions, WhenFull};
 use crate::driver::shared::Handle;
-use crate::driver::waiting::Ticket;
 use crate::error::SendError;
 use crate::id::MessageId;
-use crate::protocol::machine::Accepted;
 use crate::protocol::types::{ChannelKey, ChannelStats};
 use crate::receipt::Receipt;
 
@@ -31,11 +34,15 @@ struct Sender {
     handle: Arc<Handle>,
     key: ChannelKey,
     label: Box<str>,
+    when_full: WhenFull,
+    /// How long a message is worth anything that comes without an own deadline.
+    lifetime: Option<Duration>,
 }
 
 impl Channel {
-    pub(crate) fn new(handle: Arc<Handle>, key: ChannelKey, label: &str) -> Self {
-        Self(Arc::new(Sender { handle, key, label: label.into() }))
+    pub(crate) fn new(handle: Arc<Handle>, key: ChannelKey, label: &str, config: &ChannelConfig) -> Self {
+        let (when_full, lifetime) = (config.when_full, config.deadline);
+        Self(Arc::new(Sender { handle, key, label: label.into(), when_full, lifetime }))
     }
 
     /// The label under which both sides meet.
@@ -43,28 +50,61 @@ impl Channel {
         &self.0.label
     }
 
-    /// Sends a message: numbers it and takes room for it in the outbox. Waits for room while there is none, behind
-    /// those who wait already. With a store it resolves when the message is durable.
-    ///
-    /// The message is then on its way whatever happens to the connection; the [`Receipt`] tells what becomes of it.
+    /// Sends a message with what the channel's configuration says: see [`send_with`](Self::send_with).
     ///
     /// # Errors
     ///
-    /// [`SendError::TooLarge`], [`SendError::Finished`], [`SendError::Refused`] or [`SendError::Closed`]. Nothing was
-    /// queued, except that with a store [`SendError::Closed`] may come while the message, already numbered, was being
-    /// made durable: its fate is then unknown, like that of all messages under way.
+    /// Those of [`send_with`](Self::send_with). Nothing was queued.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`send_with`](Self::send_with).
+    pub async fn send(&self, payload: impl Into<Bytes>) -> Result<Receipt, SendError> {
+        self.send_with(payload, SendOptions::default()).await
+    }
+
+    /// Sends a message: numbers it and takes room for it in the outbox. With a store it resolves when the message is durable.
+    ///
+    /// When there is no room, the channel's [`when_full`](crate::ChannelConfig::when_full) decides: by default this
+    /// waits for room, behind those who wait already; on an unreliable channel it never waits, because older messages
+    /// make room.
+    ///
+    /// The message is then on its way whatever happens to the connection; the [`Receipt`] tells what becomes of it. Its
+    /// deadline counts from when this is first polled, so that waiting for room is part of its life.
+    ///
+    /// # Errors
+    ///
+    /// - [`SendError::TooLarge`], or on an unreliable channel [`SendError::TooLargeUnreliable`] above 64 KiB.
+    /// - [`SendError::DeadlinePassed`], also when there was no room until then.
+    /// - [`SendError::Full`], only with [`WhenFull::Error`].
+    /// - [`SendError::Finished`], [`SendError::Refused`] or [`SendError::Closed`].
+    ///
+    /// Nothing was queued, except that with a store [`SendError::Closed`] may come while the message, already numbered, was
+    /// being made durable: its fate is then unknown, like that of all messages under way.
     ///
     /// # Cancel safety
     ///
     /// Safe: if it does not resolve, nothing was queued, only a place in the line for room is lost. With a store there
     /// is a second wait, for the store, and a message dropped during that is sent all the same.
-    pub async fn send(&self, payload: impl Into<Bytes>) -> Result<Receipt, SendError> {
-        let sender = &*self.0;
-        let accepted = Sending { sender, payload: payload.into(), ticket: None }.await?;
+    pub async fn send_with(
+        &self,
+        payload: impl Into<Bytes>,
+        options: SendOptions,
+    ) -> Result<Receipt, SendError> {
+        let accepted = self.0.accept(payload.into(), options)?.await?;
         if accepted.batch > 0 {
-            sender.handle.durable(accepted.batch).await.map_err(SendError::Closed)?;
+            self.0.handle.durable(accepted.batch).await.map_err(SendError::Closed)?;
         }
         Ok(self.receipt(accepted.id))
+    }
+
+    /// [`try_send_with`](Self::try_send_with), with what the channel's configuration says.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_send_with`](Self::try_send_with). Nothing was queued.
+    pub fn try_send(&self, payload: impl Into<Bytes>) -> Result<Receipt, SendError> {
+        self.try_send_with(payload, SendOptions::default())
     }
 
     /// Sends a message if there is room for it now and nobody waits for room. With a store it does not wait until the
@@ -72,17 +112,14 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// Those of [`send`](Self::send), and [`SendError::Full`]. Nothing was queued.
-    pub fn try_send(&self, payload: impl Into<Bytes>) -> Result<Receipt, SendError> {
-        let Sender { handle, key, .. } = &*self.0;
-        let payload = payload.into();
-        let accepted = handle.feed(|state, now| {
-            if state.waiting.senders.get(key).is_some_and(|queue| !queue.is_empty()) {
-                let stats = state.machine.channel_stats(*key).unwrap_or_default();
-                return Err(SendError::Full { messages: stats.outbox_messages, bytes: stats.outbox_bytes });
-            }
-            state.machine.send(*key, payload, SendOptions::default(), now)
-        })?;
+    /// Those of [`send_with`](Self::send_with), and [`SendError::Full`] unless older messages make room
+    /// ([`WhenFull::DropOldest`]). Nothing was queued.
+    pub fn try_send_with(
+        &self,
+        payload: impl Into<Bytes>,
+        options: SendOptions,
+    ) -> Result<Receipt, SendError> {
+        let accepted = self.0.try_accept(payload.into(), options)?;
         Ok(self.receipt(accepted.id))
     }
 
@@ -93,7 +130,8 @@ impl Channel {
 
     /// Figures of the channel, both directions.
     pub fn stats(&self) -> ChannelStats {
-        self.0.handle.look().machine.channel_stats(self.0.key).unwrap_or_default()
+        let now = self.0.handle.env.now();
+        self.0.handle.look().machine.channel_stats(self.0.key, now).unwrap_or_default()
     }
 
     fn receipt(&self, id: MessageId) -> Receipt {
@@ -111,55 +149,31 @@ impl Sender {
     fn finish(&self) {
         self.handle.feed(|state, _| state.machine.finish(self.key));
     }
+
+    /// Until when a message is worth anything that is sent now; `None`: for ever.
+    fn deadline(&self, options: SendOptions) -> Result<Option<Instant>, SendError> {
+        let lifetime = match options.lifetime {
+            Some(Lifetime::Ever) => return Ok(None),
+            Some(Lifetime::Until(deadline)) => {
+                return if deadline > self.handle.env.now() {
+                    Ok(Some(deadline))
+                } else {
+                    Err(SendError::DeadlinePassed)
+                };
+            }
+            Some(Lifetime::For(lifetime)) => Some(lifetime),
+            None => self.lifetime,
+        };
+        match lifetime {
+            Some(Duration::ZERO) => Err(SendError::DeadlinePassed),
+            Some(lifetime) => Ok(self.handle.env.now().checked_add(lifetime)),
+            None => Ok(None),
+        }
+    }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
         self.finish();
-    }
-}
-
-/// Waits for room, in line, and sends.
-struct Sending<'a> {
-    sender: &'a Sender,
-    payload: Bytes,
-    /// The place in the line, once there is one.
-    ticket: Option<Ticket>,
-}
-
-impl Future for Sending<'_> {
-    type Output = Result<Accepted, SendError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let Sender { handle, key, .. } = this.sender;
-        let (result, next) = handle.feed(|state, now| {
-            let line = state.waiting.senders.get(key);
-            if line.is_none_or(|line| line.is_turn_of(this.ticket)) {
-                match state.machine.send(*key, this.payload.clone(), SendOptions::default(), now) {
-                    Err(SendError::Full { .. }) => {}
-                    result => return (Poll::Ready(result), state.waiting.leave_line(*key, &mut this.ticket)),
-                }
-            }
-            let line = state.waiting.senders.entry(*key).or_default();
-            line.wait(&mut this.ticket, cx.waker());
-            (Poll::Pending, None)
-        });
-        if let Some(next) = next {
-            next.wake();
-        }
-        result
-    }
-}
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        if self.ticket.is_some() {
-            let Sender { handle, key, .. } = self.sender;
-            let next = handle.look().waiting.leave_line(*key, &mut self.ticket);
-            if let Some(next) = next {
-                next.wake();
-            }
-        }
     }
 }

@@ -81,7 +81,9 @@ pub mod store;
 pub mod tls;
 pub mod wire;
 
-pub use channel::{Channel, Inbox, Message, Unacked};
+pub use channel::{
+    Channel, Inbox, Message, TransferChanged, TypedChannel, TypedInbox, TypedMessage, TypedUnacked, Unacked,
+};
 pub use config::{ChannelConfig, Config, Delivery, OnReset, ReconnectPolicy, SendOptions, WhenFull};
 pub use driver::{AttachRequest, Clock, Credentials, SocketFactory, SystemClock, Target, UdpSockets};
 pub use endpoint::{Connect, Dormant, Endpoint, EndpointBuilder, Incoming, Parts, Restored};
@@ -90,8 +92,9 @@ pub use error::{
     OpenError, Outcome, SendError, Side,
 };
 pub use id::{MessageId, SessionId};
+pub use prost;
 pub use protocol::machine::InboxEnd;
-pub use protocol::types::{Event, Progress, SessionState};
+pub use protocol::types::{Event, Progress, SessionState, Transfer};
 pub use receipt::Receipt;
 pub use session::{Events, IncomingChannel, IncomingChannels, Session};
 pub use store::{MemoryStore, Store, StoreError, Storing};

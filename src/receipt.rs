@@ -5,10 +5,11 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::driver::shared::Handle;
 use crate::driver::waiting::{Goal, Ticket};
-use crate::error::{DeliveryError, Outcome};
+use crate::error::{DeliveryError, ExtendError, Outcome};
 use crate::id::MessageId;
 use crate::protocol::types::{ChannelKey, Progress};
 
@@ -44,7 +45,8 @@ impl Receipt {
         self.id
     }
 
-    /// How far the message has come by now.
+    /// How far the message has come by now. Of a large message, of more than 64 KiB, [`Progress::Partly`] says how much
+    /// of it the peer's session holds; what survives a reconnect is not sent again.
     pub fn progress(&self) -> Progress {
         self.handle.look().machine.progress(self.channel, self.id.epoch, self.id.sequence)
     }
@@ -53,7 +55,7 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// The message was rejected, or its fate is unknown: it may not have been received.
+    /// It ended otherwise, see [`DeliveryError`]. If its fate is unknown, it may or may not have been received.
     ///
     /// # Cancel safety
     ///
@@ -76,6 +78,76 @@ impl Receipt {
             // The goal excludes these.
             Progress::Accepted | Progress::Partly { .. } | Progress::Received => Outcome::Unknown,
         }
+    }
+
+    /// Waits until the message has come further than it was when this was called, or is over, and says how far. Of a
+    /// large message this tells each time that more of it is there; after a reconnect it may be less.
+    ///
+    /// To miss nothing, call this before looking:
+    ///
+    /// ```no_run
+    /// # async fn example(receipt: bowline::Receipt) {
+    /// use bowline::Progress;
+    ///
+    /// loop {
+    ///     let next = receipt.progressed();
+    ///     match receipt.progress() {
+    ///         Progress::Partly { received, size } => println!("{received} of {size} bytes are there"),
+    ///         Progress::Resolved(outcome) => break println!("{outcome:?}"),
+    ///         _ => {}
+    ///     }
+    ///     next.await;
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: this only looks.
+    pub fn progressed(&self) -> impl Future<Output = Progress> + Send + use<'_> {
+        self.wait(Goal::Beyond(self.progress()))
+    }
+
+    /// Withdraws the message: it is not sent, or its rest is not, and if the peer's application does not have it yet, it never
+    /// will. Whether that can still have an effect, because the message is not over; the [`outcome`](Self::outcome) says
+    /// what became of it, which is [`Outcome::Cancelled`] or what was faster, [`Outcome::Handled`] for instance.
+    ///
+    /// On unreliable channels a message is over, as [`Outcome::Unknown`], as soon as it was given to the network.
+    pub fn cancel(&self) -> bool {
+        let MessageId { epoch, sequence, .. } = self.id;
+        self.handle.feed(|state, now| state.machine.cancel(self.channel, epoch, sequence, now))
+    }
+
+    /// Gives the message another deadline, later or sooner: this long from now. Above zero; of more than 292 years nothing
+    /// is kept but that it is long.
+    ///
+    /// The new deadline counts when it reaches the peer before the old one has passed there.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtendError::Over`] or [`ExtendError::DeadlinePassed`]. The deadline is what it was.
+    pub fn extend_deadline(&self, lifetime: Duration) -> Result<(), ExtendError> {
+        if lifetime.is_zero() {
+            return Err(ExtendError::DeadlinePassed);
+        }
+        self.set_lifetime(Some(lifetime))
+    }
+
+    /// Takes the message's deadline away: it does not expire any more.
+    ///
+    /// The peer must hear of it before the old deadline has passed there, as with [`extend_deadline`](Self::extend_deadline).
+    ///
+    /// # Errors
+    ///
+    /// [`ExtendError::Over`]. The deadline is what it was.
+    pub fn remove_deadline(&self) -> Result<(), ExtendError> {
+        self.set_lifetime(None)
+    }
+
+    fn set_lifetime(&self, lifetime: Option<Duration>) -> Result<(), ExtendError> {
+        let MessageId { epoch, sequence, .. } = self.id;
+        let channel = self.channel;
+        self.handle.feed(|state, now| state.machine.extend_deadline(channel, epoch, sequence, lifetime, now))
     }
 
     fn wait(&self, goal: Goal) -> Waiting<&Self> {
@@ -146,7 +218,7 @@ impl<R: AsRef<Receipt> + Unpin> Future for Waiting<R> {
             return Poll::Ready(progress);
         }
         let message = (id.epoch, id.sequence);
-        state.waiting.receipts.wait(*channel, message, this.goal, &mut this.ticket, cx.waker());
+        state.waiting.receipts.wait(*channel, message, this.goal.clone(), &mut this.ticket, cx.waker());
         Poll::Pending
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::channel::{Channel, Inbox};
+use crate::channel::{Channel, Inbox, TypedChannel, TypedInbox};
 use crate::config::{ChannelConfig, Delivery};
 use crate::driver::shared::Handle;
 use crate::driver::waiting::Ticket;
@@ -61,8 +61,31 @@ impl Session {
     ///
     /// Safe: it resolves when it is first polled.
     pub async fn open(&self, label: &str, config: ChannelConfig) -> Result<(Channel, Inbox), OpenError> {
-        let key = self.0.feed(|state, now| state.machine.open(label, config, now))?;
-        Ok((Channel::new(self.0.clone(), key, label), Inbox::new(self.0.clone(), key, label)))
+        let key = self.0.feed(|state, now| state.machine.open(label, config.clone(), now))?;
+        Ok((Channel::new(self.0.clone(), key, label, &config), Inbox::new(self.0.clone(), key, label)))
+    }
+
+    /// [`open`](Self::open) for protobuf messages: this side sends `Out` and receives `In`, see
+    /// [`channel::typed`](crate::channel::typed). On the wire it is a channel like any other, and the peer may open it as one of bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. Nothing was opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it resolves when it is first polled.
+    pub async fn open_typed<Out, In>(
+        &self,
+        label: &str,
+        config: ChannelConfig,
+    ) -> Result<(TypedChannel<Out>, TypedInbox<In>), OpenError>
+    where
+        Out: prost::Message,
+        In: prost::Message + Default,
+    {
+        let (channel, inbox) = self.open(label, config).await?;
+        Ok((TypedChannel::new(channel), TypedInbox::new(inbox)))
     }
 
     /// The labels that the peer has opened and this side has not, those included that it opened before this call.

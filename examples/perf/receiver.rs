@@ -9,6 +9,9 @@ use tokio::sync::{mpsc, watch};
 use crate::meter::{Batch, SharedMeter};
 use crate::payload::{answer, check};
 
+/// Most messages taken at once.
+const BATCH_MAX: usize = 1024;
+
 /// Whether the application takes what comes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate(Arc<watch::Sender<bool>>);
@@ -62,15 +65,16 @@ impl Receiver {
     /// Takes messages to the end of the channel.
     pub(crate) async fn run(mut self) {
         let mut passage = self.gate.passage();
+        let mut messages = Vec::new();
         loop {
             passage.is_open().await;
-            let Some(first) = self.inbox.recv().await else { return };
+            if self.inbox.recv_many(&mut messages, BATCH_MAX).await == 0 {
+                return;
+            }
             let mut batch = Batch::default();
             let mut meter = self.meter.lock();
-            let mut next = Some(first);
-            while let Some(message) = next {
+            for message in messages.drain(..) {
                 meter.take(message.payload(), self.lane, &mut batch);
-                next = self.inbox.try_recv();
             }
             meter.pause(batch);
         }

@@ -3,18 +3,22 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::Bytes;
-
+use super::message::{Message, Unacked};
+use super::transfers::TransferChanged;
 use crate::driver::shared::Handle;
 use crate::id::MessageId;
 use crate::protocol::machine::{InboxEnd, Machine};
-use crate::protocol::types::{ChannelKey, Delivered};
+use crate::protocol::types::{ChannelKey, Delivered, Transfer};
 
 /// What the sender is told when the inbox is dropped.
 const DROPPED: &str = "the receiver closed this channel";
+
+/// Most messages taken at once: others want the session too.
+const BATCH_MAX: usize = 1024;
 
 /// Receives on one channel of a session.
 ///
@@ -24,6 +28,8 @@ pub struct Inbox {
     handle: Arc<Handle>,
     key: ChannelKey,
     label: Box<str>,
+    /// The version of the transfers that the application has seen.
+    seen: AtomicU64,
 }
 
 /// How to take the next message from the machine.
@@ -31,7 +37,8 @@ type Take = fn(&mut Machine, ChannelKey, Instant) -> Option<Delivered>;
 
 impl Inbox {
     pub(crate) fn new(handle: Arc<Handle>, key: ChannelKey, label: &str) -> Self {
-        Self { handle, key, label: label.into() }
+        handle.look().waiting.transfers.entry(key).or_default();
+        Self { handle, key, label: label.into(), seen: AtomicU64::new(0) }
     }
 
     /// The label under which both sides meet.
@@ -40,18 +47,31 @@ impl Inbox {
     }
 
     /// Waits for the next message, which is acknowledged as handled when it is handed over: at most once, if this process
-    /// should crash (rule R2); with a store once more, under the same id, if it crashes before the store has it. `None` when nothing will come any more; [`end`](Self::end) says why.
+    /// should crash (rule R2); with a store once more, under the same id, if it crashes before the store has it. `None` when
+    /// nothing will come any more; [`end`](Self::end) says why.
     ///
     /// # Cancel safety
     ///
     /// Safe: if it does not resolve, no message was taken.
     pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.poll_take(cx, Machine::recv)).await.map(Message)
+        self.next(Machine::recv).await.map(Message::new)
     }
 
     /// The next message if there is one now, as [`recv`](Self::recv) gives it.
     pub fn try_recv(&mut self) -> Option<Message> {
-        self.take(Machine::recv).map(Message)
+        self.take(Machine::recv).map(Message::new)
+    }
+
+    /// Waits until there is at least one message and appends all that there are to `buffer`, as [`recv`](Self::recv) gives
+    /// them, but at most `limit`, and at most 1,024. Says how many: 0 when nothing will come any more, or if `limit` is 0.
+    /// Costs less than taking them one by one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: if it does not resolve, no message was taken.
+    pub async fn recv_many(&mut self, buffer: &mut Vec<Message>, limit: usize) -> usize {
+        let mut keep = |delivered| buffer.push(Message::new(delivered));
+        poll_fn(|cx| self.poll_take(cx, Machine::recv, limit, &mut keep)).await
     }
 
     /// Waits for the next message, which is handled only when it is [acknowledged](Unacked::ack): at least once (rule
@@ -62,8 +82,72 @@ impl Inbox {
     ///
     /// Safe: if it does not resolve, no message was taken.
     pub async fn recv_unacked(&mut self) -> Option<Unacked> {
-        let delivered = poll_fn(|cx| self.poll_take(cx, Machine::recv_unacked)).await?;
-        Some(Unacked { handle: self.handle.clone(), key: self.key, delivered, decided: false })
+        self.next(Machine::recv_unacked).await.map(|delivered| self.unacked(delivered))
+    }
+
+    /// The next message if there is one now, as [`recv_unacked`](Self::recv_unacked) gives it.
+    pub fn try_recv_unacked(&mut self) -> Option<Unacked> {
+        self.take(Machine::recv_unacked).map(|delivered| self.unacked(delivered))
+    }
+
+    /// Waits until there is at least one message and appends all that there are to `buffer`, as
+    /// [`recv_unacked`](Self::recv_unacked) gives them, but at most `limit`, and at most 1,024. Says how many: 0 when
+    /// nothing will come any more, or if `limit` is 0. [`Unacked::ack_all`] acknowledges them together.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: if it does not resolve, no message was taken.
+    pub async fn recv_unacked_many(&mut self, buffer: &mut Vec<Unacked>, limit: usize) -> usize {
+        let mut keep = |delivered| buffer.push(self.unacked(delivered));
+        poll_fn(|cx| self.poll_take(cx, Machine::recv_unacked, limit, &mut keep)).await
+    }
+
+    /// The large messages (of more than 64 KiB) that are here in part, in the order of their numbers.
+    pub fn transfers(&self) -> Vec<Transfer> {
+        let state = self.handle.look();
+        let version = state.waiting.transfers.get(&self.key).map_or(0, |transfers| transfers.version);
+        self.seen.store(version, Ordering::Relaxed);
+        state.machine.transfers(self.key)
+    }
+
+    /// Waits until [`transfers`](Self::transfers) has something new to say since it was called last: more of a large
+    /// message has come, it is complete, or it will not come any more. `false` when nothing will come any more.
+    ///
+    /// It borrows nothing, so that one can wait for messages and for their progress at the same time:
+    ///
+    /// ```no_run
+    /// # async fn example(mut inbox: bowline::Inbox) {
+    /// loop {
+    ///     tokio::select! {
+    ///         true = inbox.transfer_changed() => {
+    ///             for transfer in inbox.transfers() {
+    ///                 println!("{}: {} of {} bytes", transfer.id, transfer.received, transfer.size);
+    ///             }
+    ///         }
+    ///         message = inbox.recv() => match message {
+    ///             Some(message) => println!("{} bytes", message.payload().len()),
+    ///             None => break,
+    ///         },
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: this only looks.
+    pub fn transfer_changed(&self) -> TransferChanged {
+        TransferChanged::new(self.handle.clone(), self.key, self.seen.load(Ordering::Relaxed))
+    }
+
+    /// Refuses the rest of a large message that is here in part: its sender stops and is told why, in at most 256 bytes. Whether
+    /// it was here in part; without effect if not.
+    pub fn reject_transfer(&self, id: MessageId, reason: &str) -> bool {
+        self.handle.feed(|state, now| {
+            // Of an id of another channel only the numbers may be the same.
+            let is_known = state.machine.transfers(self.key).iter().any(|transfer| transfer.id == id);
+            is_known && state.machine.reject_transfer(self.key, id.epoch, id.sequence, reason, now)
+        })
     }
 
     /// Why nothing will come any more, once that is so.
@@ -71,17 +155,48 @@ impl Inbox {
         self.handle.look().machine.inbox_end(self.key)
     }
 
-    fn take(&self, take: Take) -> Option<Delivered> {
-        self.handle.feed(|state, now| take(&mut state.machine, self.key, now))
+    fn unacked(&self, delivered: Delivered) -> Unacked {
+        Unacked::new(self.handle.clone(), self.key, delivered)
     }
 
-    fn poll_take(&self, cx: &Context<'_>, take: Take) -> Poll<Option<Delivered>> {
+    fn take(&self, take: Take) -> Option<Delivered> {
+        let taken = self.handle.feed(|state, now| take(&mut state.machine, self.key, now));
+        taken.inspect(|delivered| self.tell_skipped(delivered))
+    }
+
+    /// What an order leaves out is told where it shows.
+    fn tell_skipped(&self, delivered: &Delivered) {
+        if delivered.skipped > 0 {
+            let (label, id, skipped) = (&self.label, delivered.id, delivered.skipped);
+            tracing::debug!(channel = ?label, message = %id, skipped, "skipped before this one");
+        }
+    }
+
+    async fn next(&self, take: Take) -> Option<Delivered> {
+        let mut taken = None;
+        poll_fn(|cx| self.poll_take(cx, take, 1, &mut |delivered| taken = Some(delivered))).await;
+        taken
+    }
+
+    /// Takes as many as there are, but at most `limit`. Ready with none when nothing will come any more.
+    fn poll_take(
+        &self,
+        cx: &Context<'_>,
+        take: Take,
+        limit: usize,
+        keep: &mut dyn FnMut(Delivered),
+    ) -> Poll<usize> {
         self.handle.feed(|state, now| {
-            if let Some(delivered) = take(&mut state.machine, self.key, now) {
-                return Poll::Ready(Some(delivered));
+            let mut taken = 0;
+            while taken < limit.min(BATCH_MAX)
+                && let Some(delivered) = take(&mut state.machine, self.key, now)
+            {
+                self.tell_skipped(&delivered);
+                keep(delivered);
+                taken += 1;
             }
-            if state.machine.inbox_end(self.key).is_some() {
-                return Poll::Ready(None);
+            if taken > 0 || limit == 0 || state.machine.inbox_end(self.key).is_some() {
+                return Poll::Ready(taken);
             }
             state.waiting.receivers.insert(self.key, cx.waker().clone());
             Poll::Pending
@@ -97,100 +212,15 @@ impl fmt::Debug for Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.handle.feed(|state, now| {
+        let transfers = self.handle.feed(|state, now| {
             state.waiting.receivers.remove(&self.key);
             if state.machine.inbox_end(self.key).is_none() {
                 state.machine.refuse(self.key, DROPPED, now);
             }
+            state.waiting.transfers.remove(&self.key)
         });
-    }
-}
-
-/// A message that was handed over and is acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message(Delivered);
-
-impl Message {
-    /// Its name, the same at both ends and for ever.
-    pub fn id(&self) -> MessageId {
-        self.0.id
-    }
-
-    /// What was sent.
-    pub fn payload(&self) -> &Bytes {
-        &self.0.payload
-    }
-
-    /// What was sent, to keep.
-    pub fn into_payload(self) -> Bytes {
-        self.0.payload
-    }
-
-    /// Whether the sender could not exclude that a former incarnation of this side handled it already.
-    pub fn redelivered(&self) -> bool {
-        self.0.redelivered
-    }
-}
-
-/// A message that was handed over and is yet to be acknowledged. Dropped without that it comes again.
-#[must_use = "a message that is dropped unacknowledged comes again"]
-pub struct Unacked {
-    handle: Arc<Handle>,
-    key: ChannelKey,
-    delivered: Delivered,
-    decided: bool,
-}
-
-impl Unacked {
-    /// Its name, the same at both ends and for ever.
-    pub fn id(&self) -> MessageId {
-        self.delivered.id
-    }
-
-    /// What was sent.
-    pub fn payload(&self) -> &Bytes {
-        &self.delivered.payload
-    }
-
-    /// From 1: how often it was handed over.
-    pub fn attempt(&self) -> u32 {
-        self.delivered.attempt
-    }
-
-    /// Whether the sender could not exclude that a former incarnation of this side handled it already.
-    pub fn redelivered(&self) -> bool {
-        self.delivered.redelivered
-    }
-
-    /// Tells the sender that it is handled.
-    pub fn ack(mut self) {
-        self.decided = true;
-        let MessageId { epoch, sequence, .. } = self.delivered.id;
-        self.handle.feed(|state, now| state.machine.ack(self.key, epoch, sequence, now));
-    }
-
-    /// Tells the sender that it will not be handled, and why, in at most 256 bytes.
-    pub fn reject(mut self, reason: &str) {
-        self.decided = true;
-        let MessageId { epoch, sequence, .. } = self.delivered.id;
-        self.handle.feed(|state, now| state.machine.reject(self.key, epoch, sequence, reason, now));
-    }
-}
-
-impl fmt::Debug for Unacked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unacked")
-            .field("id", &self.delivered.id)
-            .field("attempt", &self.delivered.attempt)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Unacked {
-    fn drop(&mut self) {
-        if !self.decided {
-            let MessageId { epoch, sequence, .. } = self.delivered.id;
-            self.handle.feed(|state, now| state.machine.release(self.key, epoch, sequence, now));
+        for waiting in transfers.iter().flat_map(|transfers| transfers.all()) {
+            waiting.wake_by_ref();
         }
     }
 }

@@ -24,6 +24,9 @@ use crate::tls::Identity;
 /// A future behind a pointer.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// Rings at the time it is set to.
+pub(crate) type Timer = Pin<Box<dyn quinn::AsyncTimer>>;
+
 /// Locks, and goes on with what is there when another thread panicked while it held the lock: no state here is
 /// left half-changed by a panic that could be relied upon not to be.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -124,7 +127,7 @@ impl Environment {
         self.runtime.spawn(Box::pin(task));
     }
 
-    pub(crate) fn new_timer(&self, at: Instant) -> Pin<Box<dyn quinn::AsyncTimer>> {
+    pub(crate) fn new_timer(&self, at: Instant) -> Timer {
         self.runtime.new_timer(at)
     }
 

@@ -36,6 +36,8 @@ pub(crate) mod dialer;
 pub(crate) mod environment;
 mod journal;
 mod link;
+mod losses;
+mod metering;
 pub(crate) mod registry;
 pub(crate) mod restore;
 mod setup;

@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 use super::dialer::Dialer;
-use super::environment::BoxFuture;
+use super::environment::{BoxFuture, Timer};
 use super::journal::Journal;
 use super::link::{self, Established, INITIAL_ROOM, Writer};
+use super::losses::Losses;
+use super::metering::Metering;
 use super::shared::{Shared, State};
 use crate::error::{CloseCode, CloseReason, ConnectError};
 use crate::protocol::types::{Event, LinkId, Output, Wake};
@@ -37,7 +39,7 @@ pub(super) struct Task {
     dialer: Option<Dialer>,
     dialing: Option<Dialing>,
     journal: Option<Journal>,
-    timer: Pin<Box<dyn quinn::AsyncTimer>>,
+    timer: Timer,
     /// What the timer is set to.
     deadline: Option<Instant>,
     /// The link that carries the session, and has been given room.
@@ -50,6 +52,8 @@ pub(super) struct Task {
     /// The machine has said all it had to.
     finished: bool,
     woken: Vec<Waker>,
+    losses: Losses,
+    metering: Metering,
 }
 
 impl Task {
@@ -75,6 +79,8 @@ impl Task {
             over: None,
             finished: false,
             woken: Vec::new(),
+            losses: Losses::default(),
+            metering: Metering::new(),
             shared,
         };
         env.spawn(task.instrument(span));
@@ -92,7 +98,7 @@ impl Task {
         let wait = loop {
             match state.machine.poll_output(now) {
                 Output::Wait(deadline) => break deadline,
-                Output::Transmit { link, frame } => {
+                Output::Transmit { link, frame, .. } => {
                     if let Some(writer) = self.links.get_mut(&link) {
                         writer.push(frame);
                     }
@@ -106,7 +112,7 @@ impl Task {
                     None => tracing::error!("a journal without a store"),
                 },
                 Output::Event(event) => announce(&state, event),
-                Output::Wake(wake) => changed |= self.note(&mut state, wake),
+                Output::Wake(wake) => changed |= self.note(&mut state, wake, now),
             }
             busy = true;
         };
@@ -147,18 +153,22 @@ impl Task {
     }
 
     /// Collects whom a change concerns. Whether it concerns those in [`Shared::until`].
-    fn note(&mut self, state: &mut State, wake: Wake) -> bool {
+    fn note(&mut self, state: &mut State, wake: Wake, now: Instant) -> bool {
         let State { machine, waiting, .. } = state;
         match wake {
-            Wake::Readable(channel) => self.woken.extend(waiting.receivers.remove(&channel)),
+            Wake::Readable(channel) => {
+                waiting.readable(channel, machine.inbox_end(channel).is_some(), &mut self.woken);
+                self.losses.note(machine, channel, now);
+            }
             Wake::Writable(channel) => {
                 self.woken.extend(waiting.senders.get(&channel).and_then(|queue| queue.first()));
             }
             Wake::Resolved(channel) => {
                 let progress = |epoch, sequence| machine.progress(channel, epoch, sequence);
                 waiting.receipts.take_met(channel, progress, &mut self.woken);
+                self.losses.note(machine, channel, now);
             }
-            Wake::Transfer(_) => {}
+            Wake::Transfer(channel) => waiting.transfer_changed(channel, &mut self.woken),
             Wake::Incoming => self.woken.extend(waiting.incoming.all().cloned()),
             Wake::State => {}
         }
@@ -280,6 +290,19 @@ impl Task {
         busy
     }
 
+    /// Goes on until nothing is left to do for now, or others must have their turn.
+    fn turns(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS_MAX {
+            let drained = self.drain(cx.waker());
+            if !self.feed(cx) && !drained {
+                self.closing.retain_mut(|closing| closing.as_mut().poll(cx).is_pending());
+                return self.poll_end(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// Whether the session is over and nothing is left to do.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(reason) = self.over.clone() else { return Poll::Pending };
@@ -319,15 +342,9 @@ impl Future for Task {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        for _ in 0..TURNS_MAX {
-            let drained = this.drain(cx.waker());
-            if !this.feed(cx) && !drained {
-                this.closing.retain_mut(|closing| closing.as_mut().poll(cx).is_pending());
-                return this.poll_end(cx);
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        let end = this.turns(cx);
+        this.metering.poll(&this.shared, cx, end.is_ready());
+        end
     }
 }
 

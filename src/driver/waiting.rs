@@ -62,20 +62,23 @@ impl Queue {
 }
 
 /// How far a message must have come for a receipt to resolve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// The peer's session holds it, or it is over.
     Received,
     /// It is over.
     Resolved,
+    /// Anywhere else than there, or it is over.
+    Beyond(Progress),
 }
 
 impl Goal {
-    pub(crate) fn is_met_by(self, progress: &Progress) -> bool {
-        match progress {
-            Progress::Accepted | Progress::Partly { .. } => false,
-            Progress::Received => self == Self::Received,
-            Progress::Resolved(_) => true,
+    pub(crate) fn is_met_by(&self, progress: &Progress) -> bool {
+        match (self, progress) {
+            (_, Progress::Resolved(_)) => true,
+            (Self::Received, progress) => *progress == Progress::Received,
+            (Self::Resolved, _) => false,
+            (Self::Beyond(known), progress) => progress != known,
         }
     }
 }
@@ -145,11 +148,36 @@ impl Receipts {
     }
 }
 
+/// Those who wait for news of the large messages on their way to one inbox.
+#[derive(Debug, Default)]
+pub(crate) struct Transfers {
+    /// Counts the changes.
+    pub(crate) version: u64,
+    waiting: Queue,
+}
+
+impl Transfers {
+    pub(crate) fn wait(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
+        self.waiting.wait(ticket, waker);
+    }
+
+    pub(crate) fn leave(&mut self, ticket: Option<Ticket>) {
+        // All of them are woken for each change, so nobody needs to be told.
+        drop(self.waiting.leave(ticket));
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Waker> {
+        self.waiting.all()
+    }
+}
+
 /// Everyone who waits for something in one session.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) senders: BTreeMap<ChannelKey, Queue>,
     pub(crate) receivers: BTreeMap<ChannelKey, Waker>,
+    /// One for each inbox that there is.
+    pub(crate) transfers: BTreeMap<ChannelKey, Transfers>,
     pub(crate) receipts: Receipts,
     pub(crate) incoming: Queue,
 }
@@ -165,11 +193,28 @@ impl Waiting {
         next
     }
 
+    /// A channel may be read: yields whom to wake, those who wait for transfers too if it has ended.
+    pub(crate) fn readable(&mut self, channel: ChannelKey, ended: bool, woken: &mut Vec<Waker>) {
+        woken.extend(self.receivers.remove(&channel));
+        if ended && let Some(transfers) = self.transfers.get(&channel) {
+            woken.extend(transfers.all().cloned());
+        }
+    }
+
+    /// What is on its way to an inbox has changed.
+    pub(crate) fn transfer_changed(&mut self, channel: ChannelKey, woken: &mut Vec<Waker>) {
+        if let Some(transfers) = self.transfers.get_mut(&channel) {
+            transfers.version += 1;
+            woken.extend(transfers.all().cloned());
+        }
+    }
+
     /// Everyone, for the end of the session.
     pub(crate) fn wake_all(&self, woken: &mut Vec<Waker>) {
         let senders = self.senders.values().flat_map(Queue::all);
+        let transfers = self.transfers.values().flat_map(Transfers::all);
         let waiting = senders.chain(self.receivers.values()).chain(self.receipts.all());
-        woken.extend(waiting.chain(self.incoming.all()).cloned());
+        woken.extend(waiting.chain(transfers).chain(self.incoming.all()).cloned());
     }
 }
 
@@ -200,20 +245,49 @@ mod tests {
     fn exactly_the_receipts_whose_goal_is_met_are_taken() {
         let (channel, epoch) = (ChannelKey(1), Epoch::new(1).unwrap());
         let mut receipts = Receipts::default();
-        for (sequence, goal) in
-            [(0, Goal::Resolved), (1, Goal::Received), (1, Goal::Resolved), (2, Goal::Received)]
-        {
+        let partly = |received| Progress::Partly { received, size: 100 };
+        for (sequence, goal) in [
+            (0, Goal::Resolved),
+            (1, Goal::Received),
+            (1, Goal::Resolved),
+            (2, Goal::Received),
+            (0, Goal::Beyond(Progress::Received)),
+            (1, Goal::Beyond(Progress::Received)),
+            (2, Goal::Beyond(partly(40))),
+            (2, Goal::Beyond(partly(41))),
+        ] {
             receipts.wait(channel, (epoch, sequence), goal, &mut None, &waker());
         }
         let mut woken = Vec::new();
         let progress = |_, sequence| match sequence {
             0 => Progress::Resolved(crate::error::Outcome::Handled),
             1 => Progress::Received,
-            _ => Progress::Accepted,
+            _ => partly(41),
         };
         receipts.take_met(channel, progress, &mut woken);
-        assert_eq!((woken.len(), receipts.all().count()), (2, 2));
+        assert_eq!((woken.len(), receipts.all().count()), (4, 4));
         receipts.take_met(channel, progress, &mut woken);
-        assert_eq!(woken.len(), 2);
+        assert_eq!(woken.len(), 4);
+    }
+
+    #[test]
+    fn whoever_waits_for_transfers_is_woken_by_each_change_and_by_the_end_only() {
+        let (inbox, other) = (ChannelKey(1), ChannelKey(2));
+        let mut waiting = Waiting::default();
+        let mut ticket = None;
+        waiting.transfers.entry(inbox).or_default().wait(&mut ticket, &waker());
+        let mut woken = Vec::new();
+        waiting.transfer_changed(other, &mut woken);
+        waiting.readable(inbox, false, &mut woken);
+        assert_eq!(woken.len(), 0);
+        waiting.transfer_changed(inbox, &mut woken);
+        assert_eq!((woken.len(), waiting.transfers[&inbox].version), (1, 1));
+        waiting.readable(inbox, true, &mut woken);
+        waiting.wake_all(&mut woken);
+        assert_eq!(woken.len(), 3);
+        waiting.transfers.get_mut(&inbox).unwrap().leave(ticket);
+        waiting.wake_all(&mut woken);
+        assert_eq!(woken.len(), 3);
+        assert_eq!(waiting.transfers.len(), 1, "no entry comes from a change");
     }
 }

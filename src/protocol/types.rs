@@ -36,6 +36,8 @@ pub struct Setup {
     pub session: SessionId,
     /// Its secret.
     pub secret: Secret,
+    /// What the calendar shows now, in milliseconds since 1970: deadlines in a journal count on it.
+    pub wall_ms: u64,
     /// All the randomness the machine will ever use: its epochs and its jitter come from here.
     pub seed: [u8; 32],
     /// Heartbeat interval, before it is rounded to the table.
@@ -112,6 +114,8 @@ pub enum Output {
         link: LinkId,
         /// What.
         frame: Frame,
+        /// How urgent its channel is; of no account for control frames and heartbeats.
+        priority: i8,
     },
     /// Close the connection with this application code and reason; its `handle_link_down` may be left out.
     CloseLink {
@@ -278,6 +282,8 @@ pub struct Delivered {
     /// Messages of the sender between the one handed over before and this one that will not come: expired, withdrawn,
     /// superseded; on unreliable channels, lost or late. Counted where the channel has an order.
     pub skipped: u64,
+    /// When it is worth nothing any more, on this side's clock.
+    pub deadline: Option<Instant>,
 }
 
 /// A large message on its way here.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bowline::config::Config;
 use bowline::error::{BindError, ConnectError, OpenError, SendError};
 use bowline::protocol::types::SessionState;
-use bowline::{Credentials, Endpoint, Identity, Trust};
+use bowline::{ChannelConfig, Credentials, Delivery, Endpoint, Identity, OnReset, Trust, WhenFull};
 
 use crate::support::{dialer, identity, line, listen, localhost, meet, nimble, ordered, pair, trust, within};
 
@@ -65,12 +65,49 @@ async fn values_out_of_range_name_their_knob() {
         ("outbox bytes", ordered().outbox(1, 1000)),
         ("inbox messages", ordered().inbox(0, 8 << 20)),
         ("inbox bytes", ordered().inbox(1, 1000)),
+        ("large outbox_bytes", ordered().large((64 << 20) - 1, 64 << 20)),
+        ("large inbox_bytes", ordered().large(64 << 20, 0)),
+        ("weight", ordered().weight(0)),
+        ("deadline", ordered().deadline(Some(Duration::ZERO))),
+        ("deadline", ordered().deadline(Some(Duration::MAX))),
         ("max_attempts", ordered().max_attempts(0)),
     ] {
         let error = pair.dialed.open("x", config).await.unwrap_err();
         assert!(matches!(&error, OpenError::Config(it) if it.knob == knob), "{error:?}");
         says(&error, &[knob, "it must be"]);
     }
+}
+
+#[tokio::test]
+async fn what_a_mode_rules_out_names_the_knob_the_mode_and_the_choice() {
+    let pair = pair().await;
+    for delivery in Delivery::ALL {
+        let config = ChannelConfig::new(delivery);
+        let (knob, value, config, choice) = match delivery.is_reliable() {
+            true => ("when_full", "DropOldest", config.when_full(WhenFull::DropOldest), "`Wait` or `Error`"),
+            false => ("on_reset", "Redeliver", config.on_reset(OnReset::Redeliver), "`Unknown`"),
+        };
+        let error = pair.dialed.open("x", config).await.unwrap_err();
+        assert!(matches!(&error, OpenError::Config(it) if it.knob == knob), "{error:?}");
+        says(
+            &error,
+            &[
+                &format!("`{knob}` is {value}"),
+                &format!("the channel is {delivery}"),
+                choice,
+                "choose",
+                "mode",
+            ],
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_budget_for_large_messages_matters_only_where_there_are_any() {
+    let small = || nimble().max_message_size(64 * 1024);
+    let (client, server) = (dialer(small()), listen(small()));
+    let (dialed, _accepted) = meet(&client, &server).await;
+    let _kept = dialed.open("small", ordered().large(0, 0)).await.unwrap();
 }
 
 #[tokio::test]

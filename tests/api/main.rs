@@ -5,6 +5,7 @@
 
 mod accepting;
 mod addresses;
+mod batches;
 mod closing;
 mod crowd;
 mod echo;
@@ -12,6 +13,9 @@ mod errors;
 mod heartbeat;
 mod kills;
 mod liveness;
+mod logs;
+#[cfg(feature = "metrics")]
+mod metering;
 mod parts;
 mod pressure;
 mod receipts;
@@ -22,4 +26,5 @@ mod restart;
 mod stats;
 mod stores;
 mod support;
+mod typed;
 mod unacked;

@@ -1,6 +1,8 @@
 //! What a slow receiver does to its sender: it waits, and nothing grows.
 
-use bowline::config::Config;
+use std::time::{Duration, Instant};
+
+use bowline::config::{Config, SendOptions, WhenFull};
 use bowline::error::{Outcome, SendError};
 use tokio::select;
 
@@ -30,7 +32,7 @@ async fn a_receiver_that_takes_nothing_bounds_both_sides_and_stops_no_other_chan
     };
     assert_eq!(full, SendError::Full { messages: 256, bytes: 256 * KIB });
     assert_eq!(receipts.len(), 256);
-    assert!(full.to_string().contains("`send`, which waits"), "{full}");
+    assert!(full.to_string().contains("or use `send` with `WhenFull::Wait`"), "{full}");
 
     // The window is full when as much is held over there as may be.
     until("a full window", || stuck.peer_out.stats().inbox_bytes == 96 * KIB).await;
@@ -111,4 +113,87 @@ async fn a_send_that_is_cancelled_queued_nothing_and_leaves_no_hole() {
     assert_eq!(message.payload()[..], *b"third");
     let sequences = [first.id(), second.id(), third.id(), message.id()].map(|id| id.sequence);
     assert_eq!(sequences, [0, 1, 2, 2], "the cancelled sends have taken no numbers");
+}
+
+#[tokio::test]
+async fn waiting_for_room_is_part_of_a_messages_life() {
+    let (client, server) = (dialer(small()), listen(small()));
+    let (dialed, accepted) = meet(&client, &server).await;
+    let narrow = ordered().outbox(1, 16 * KIB);
+    let mut line = line_with(&dialed, &accepted, "narrow", narrow.clone(), ordered()).await;
+    let first = line.out.send("first").await.unwrap();
+    let (patient, hasty) = (SendOptions::new().no_deadline(), Duration::from_millis(20));
+    let mut waiting = Box::pin(line.out.send_with("patient", patient));
+    let mut late = Box::pin(line.out.send_with("hasty", SendOptions::new().deadline(hasty)));
+    select! {
+        biased;
+        _ = &mut late => panic!("there is no room, and there is time"),
+        _ = &mut waiting => panic!("there is no room"),
+        () = std::future::ready(()) => {}
+    }
+    // The one that is late stood first in the line, and lets the other one pass.
+    assert_eq!(within("the deadline", late).await.unwrap_err(), SendError::DeadlinePassed);
+    let stats = line.out.stats();
+    assert_eq!((stats.accepted, stats.outbox_messages), (1, 1));
+    assert_eq!(text(&mut line.peer).await, "first");
+    within("handled", first).await.unwrap();
+    let second = within("room", waiting).await.unwrap();
+    assert_eq!(text(&mut line.peer).await, "patient");
+    assert_eq!(second.id().sequence, 1);
+
+    // The channel's own deadline counts in the same way.
+    let config = narrow.deadline(Some(hasty));
+    let line = line_with(&dialed, &accepted, "short-lived", config, ordered()).await;
+    let _first = line.out.send_with("first", patient).await.unwrap();
+    let late = within("the deadline", line.out.send("hasty")).await;
+    assert_eq!(late.unwrap_err(), SendError::DeadlinePassed);
+    assert_eq!(line.out.stats().accepted, 1);
+}
+
+#[tokio::test]
+async fn a_message_without_a_future_is_not_taken() {
+    let (client, server) = (dialer(small()), listen(small()));
+    let (dialed, accepted) = meet(&client, &server).await;
+    let mut line = line(&dialed, &accepted, "late").await;
+    #[allow(clippy::disallowed_methods, reason = "the endpoint's clock is the system's")]
+    let now = Instant::now();
+    for options in [SendOptions::new().deadline(Duration::ZERO), SendOptions::new().deadline_at(now)] {
+        let error = line.out.send_with("late", options).await.unwrap_err();
+        assert_eq!(error, SendError::DeadlinePassed);
+        assert!(error.to_string().contains("give it more time, or do not send it"), "{error}");
+        assert_eq!(line.out.try_send_with("late", options).unwrap_err(), SendError::DeadlinePassed);
+    }
+    for options in [
+        SendOptions::new().deadline(Duration::MAX),
+        SendOptions::new().deadline(Duration::from_secs(3600)),
+        SendOptions::new().deadline_at(now + Duration::from_secs(3600)),
+        SendOptions::new().no_deadline(),
+    ] {
+        let receipt = line.out.send_with("in time", options).await.unwrap();
+        assert_eq!(text(&mut line.peer).await, "in time");
+        assert_eq!(within("an outcome", receipt.outcome()).await, Outcome::Handled);
+    }
+    assert_eq!(line.out.stats().accepted, 4);
+}
+
+#[tokio::test]
+async fn a_channel_that_does_not_wait_says_at_once_that_it_is_full() {
+    let (client, server) = (dialer(small()), listen(small()));
+    let (dialed, accepted) = meet(&client, &server).await;
+    let config = ordered().outbox(2, 32 * KIB).when_full(WhenFull::Error);
+    let mut line = line_with(&dialed, &accepted, "impatient", config, ordered()).await;
+    let first = line.out.send("first").await.unwrap();
+    drop(line.out.send("second").await.unwrap());
+    let full = SendError::Full { messages: 2, bytes: 11 };
+    select! {
+        biased;
+        result = line.out.send("third") => assert_eq!(result.unwrap_err(), full),
+        () = std::future::ready(()) => panic!("it waits"),
+    }
+    assert_eq!(line.out.try_send("third").unwrap_err(), full);
+    assert_eq!(text(&mut line.peer).await, "first");
+    assert_eq!(within("an outcome", first.outcome()).await, Outcome::Handled);
+    drop(line.out.send("third").await.unwrap());
+    assert_eq!(text(&mut line.peer).await, "second");
+    assert_eq!(text(&mut line.peer).await, "third");
 }

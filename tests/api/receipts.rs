@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bowline::error::{DeliveryError, Outcome};
+use bowline::error::{DeliveryError, ExtendError, Outcome};
 use bowline::protocol::types::Progress;
 
 use crate::support::{line, line_with, ordered, pair, text, within};
@@ -24,6 +24,39 @@ async fn a_message_is_accepted_then_received_then_handled() {
     assert_eq!(text(&mut line.peer).await, "step by step");
     assert_eq!(within("handled", outcome).await, Outcome::Handled);
     assert_eq!(receipt.progress(), Progress::Resolved(Outcome::Handled));
+}
+
+#[tokio::test]
+async fn each_step_of_a_message_can_be_awaited() {
+    let pair = pair().await;
+    let mut line = line(&pair.dialed, &pair.accepted, "steps").await;
+    let receipt = line.out.send("step by step").await.unwrap();
+    // What was true at the call counts, not at the first poll.
+    let next = receipt.progressed();
+    within("received", receipt.received()).await.unwrap();
+    assert_eq!(within("the first step", next).await, Progress::Received);
+    let (mut next, mut dropped) = (pin!(receipt.progressed()), Box::pin(receipt.progressed()));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(next.as_mut().poll(&mut cx).is_pending() && dropped.as_mut().poll(&mut cx).is_pending());
+    drop(dropped);
+    assert_eq!(text(&mut line.peer).await, "step by step");
+    let over = Progress::Resolved(Outcome::Handled);
+    assert_eq!(within("the last step", next).await, over);
+    assert_eq!(within("no further step", receipt.progressed()).await, over);
+}
+
+#[tokio::test]
+async fn what_is_over_can_neither_be_withdrawn_nor_extended() {
+    let pair = pair().await;
+    let mut line = line(&pair.dialed, &pair.accepted, "over").await;
+    let receipt = line.out.send("taken").await.unwrap();
+    let error = receipt.extend_deadline(Duration::ZERO).unwrap_err();
+    assert_eq!(error, ExtendError::DeadlinePassed);
+    assert!(error.to_string().contains("use `cancel`"), "{error}");
+    assert_eq!(text(&mut line.peer).await, "taken");
+    assert_eq!(within("handled", receipt.outcome()).await, Outcome::Handled);
+    assert!(!receipt.cancel());
+    assert_eq!(receipt.outcome().await, Outcome::Handled);
 }
 
 #[tokio::test]

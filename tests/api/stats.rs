@@ -63,6 +63,21 @@ async fn a_channel_counts_its_messages_at_both_ends() {
 }
 
 #[tokio::test]
+async fn the_figures_of_a_channel_outlive_it() {
+    let pair = pair().await;
+    let mut line = line(&pair.dialed, &pair.accepted, "short").await;
+    let receipt = line.out.send("a").await.unwrap();
+    assert_eq!(text(&mut line.peer).await, "a");
+    within("handled", receipt).await.unwrap();
+    line.out.finish();
+    line.peer_out.finish();
+    until("no channel", || pair.dialed.stats().channels + pair.accepted.stats().channels == 0).await;
+    let (here, there) = (line.out.stats(), line.peer_out.stats());
+    assert_eq!((here.accepted, here.handled, here.outbox_messages), (1, 1, 0));
+    assert_eq!((there.received, there.delivered, there.accepted), (1, 1, 0));
+}
+
+#[tokio::test]
 async fn a_session_counts_its_connections_and_what_it_sent_again() {
     let (client, server) = (dialer(nimble()), listen(nimble()));
     let relay = Relay::to(server.local_addr().unwrap());

@@ -10,7 +10,7 @@ use quinn::{Connection, ConnectionError, SendStream, WriteError, Written};
 
 use crate::driver::environment::BoxFuture;
 use crate::protocol::types::link_room;
-use crate::wire::data::RecordEncoder;
+use crate::wire::data::{RecordEncoder, RecordHead};
 use crate::wire::{Data, WireError};
 
 /// Payloads from here on are handed to quinn as they are; smaller ones are copied together.
@@ -70,8 +70,8 @@ impl Lane {
 
     /// Adds a message.
     pub(super) fn push(&mut self, data: Data) -> Result<(), WireError> {
+        self.encoder.put(&mut self.tail, &RecordHead::from(&data))?;
         let payload = data.payload;
-        self.encoder.put(&mut self.tail, data.sequence, data.redelivered, payload.len())?;
         let room = link_room(payload.len());
         if payload.len() < COPY_BELOW {
             self.tail.extend_from_slice(&payload);
@@ -178,6 +178,7 @@ pub(super) fn poll_write(
 mod tests {
     use super::*;
     use crate::id::ChannelId;
+    use crate::wire::Carrier;
 
     fn data(sequence: u64, size: usize) -> Data {
         let payload = Bytes::from(vec![0; size]);

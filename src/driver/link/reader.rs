@@ -17,8 +17,8 @@ use crate::error::CloseCode;
 use crate::id::ChannelId;
 use crate::protocol::types::{LinkId, Readiness, Role};
 use crate::wire::control::ControlDecoder;
-use crate::wire::data::RecordDecoder;
-use crate::wire::{Control, Data, Frame, MAX_CONTROL, MAX_HELLO, WireError, heartbeat};
+use crate::wire::data::{Limits, StreamDecoder};
+use crate::wire::{Control, Frame, MAX_CONTROL, MAX_HELLO, WireError, heartbeat};
 
 /// Chunks below this are copied: one allocation a packet, and not one a message.
 const COPY_BELOW: usize = 2 * 1024;
@@ -212,9 +212,10 @@ impl Lane {
     }
 
     async fn read(&mut self) -> LaneEnd {
-        let mut decoder = RecordDecoder::new(self.shared.env.config.max_message_size);
+        let largest = self.shared.env.config.max_message_size;
+        let mut decoder = StreamDecoder::new(Limits { record: largest, body: largest });
         let mut batch = Vec::new();
-        let mut known = false;
+        let mut known = None;
         loop {
             match self.stream.read_chunk(CHUNK_MAX, true).await {
                 Ok(Some(chunk)) => decoder.push(unpinned(chunk.bytes)),
@@ -222,10 +223,12 @@ impl Lane {
                 Err(ReadError::Reset(_)) => return LaneEnd::Violation("a data stream was reset".to_owned()),
                 Err(_) => return LaneEnd::Lost,
             }
-            if !known {
+            if known.is_none() {
                 match decoder.header() {
                     // Before that its messages are left to QUIC's flow control.
-                    Ok(Some(header)) if self.is_taken(header.channel).await => known = true,
+                    Ok(Some(header)) if self.is_taken(header.channel()).await => {
+                        known = Some(header.channel())
+                    }
                     Ok(Some(_)) => return LaneEnd::Gone,
                     Ok(None) => continue,
                     Err(error) => return error.into(),
@@ -234,23 +237,23 @@ impl Lane {
             // All that is whole, before anyone is bothered.
             loop {
                 match decoder.next() {
-                    Ok(Some(data)) => batch.push(data),
+                    Ok(Some(frame)) => batch.push(frame),
                     Ok(None) => break,
                     Err(error) => return error.into(),
                 }
             }
-            if let Some(first) = batch.first() {
-                let channel = first.channel;
-                if let Some(end) = self.hand_over(channel, &mut batch).await {
-                    return end;
-                }
+            if let Some(channel) = known
+                && !batch.is_empty()
+                && let Some(end) = self.hand_over(channel, &mut batch).await
+            {
+                return end;
             }
         }
     }
 
     /// Feeds the messages to the session as soon as it takes them. While it does not, nothing more is read, and QUIC's
     /// flow control stops the peer.
-    async fn hand_over(&self, channel: ChannelId, batch: &mut Vec<Data>) -> Option<LaneEnd> {
+    async fn hand_over(&self, channel: ChannelId, batch: &mut Vec<Frame>) -> Option<LaneEnd> {
         loop {
             match self.feed(channel, batch) {
                 Readiness::Ready => return None,
@@ -273,13 +276,15 @@ impl Lane {
             .await
     }
 
-    fn feed(&self, channel: ChannelId, batch: &mut Vec<Data>) -> Readiness {
+    fn feed(&self, channel: ChannelId, batch: &mut Vec<Frame>) -> Readiness {
         self.shared.feed(|state, now| {
             let readiness = state.machine.readiness(self.link, channel);
             if readiness == Readiness::Ready {
-                for data in batch.drain(..) {
-                    tracing::trace!(%channel, sequence = data.sequence, bytes = data.payload.len(), "received");
-                    state.machine.handle_frame(self.link, Frame::Data(data), now);
+                for frame in batch.drain(..) {
+                    if let Frame::Data(data) = &frame {
+                        tracing::trace!(%channel, sequence = data.sequence, bytes = data.payload.len(), "received");
+                    }
+                    state.machine.handle_frame(self.link, frame, now);
                 }
             }
             readiness
