@@ -17,7 +17,7 @@ pub use message::{Message, Unacked};
 pub use transfers::TransferChanged;
 pub use typed::{TypedChannel, TypedInbox, TypedMessage, TypedUnacked};
 
-use crate::config::{ChannelConfig, Lifetime, SendOptions, WhenFull};
+use crate::config::{ChannelConfig, Delivery, Lifetime, SendOptions, WhenFull};
 use crate::driver::shared::Handle;
 use crate::error::SendError;
 use crate::id::MessageId;
