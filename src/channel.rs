@@ -130,7 +130,8 @@ impl Channel {
 
     /// Figures of the channel, both directions.
     pub fn stats(&self) -> ChannelStats {
-        self.0.handle.look().machine.channel_stats(self.0.key).unwrap_or_default()
+        let now = self.0.handle.env.now();
+        self.0.handle.look().machine.channel_stats(self.0.key, now).unwrap_or_default()
     }
 
     fn receipt(&self, id: MessageId) -> Receipt {

@@ -258,6 +258,9 @@ pub enum ExtendError {
     /// The message is over.
     #[error("the message is over already ({0:?}): send another one")]
     Over(Outcome),
+    /// Its deadline has passed, or it was withdrawn or superseded; its receipt will tell whether it was handled before.
+    #[error("the message is not kept any more: its receipt will tell whether it was handled in time")]
+    TooLate,
     /// The new deadline is not in the future.
     #[error("the new deadline is not in the future: use `cancel` to end a message at once")]
     DeadlinePassed,

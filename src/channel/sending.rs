@@ -26,7 +26,7 @@ impl Sender {
         let deadline = self.deadline(options)?;
         self.handle.feed(|state, now| {
             if state.waiting.senders.get(&self.key).is_some_and(|line| !line.is_empty()) {
-                let stats = state.machine.channel_stats(self.key).unwrap_or_default();
+                let stats = state.machine.channel_stats(self.key, now).unwrap_or_default();
                 return Err(SendError::Full { messages: stats.outbox_messages, bytes: stats.outbox_bytes });
             }
             state.machine.send(self.key, payload, until(deadline), now)

@@ -5,6 +5,7 @@
 //! listens that costs nothing.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use crate::protocol::machine::Machine;
 use crate::protocol::types::{ChannelKey, ChannelStats};
@@ -39,11 +40,11 @@ struct Told {
 
 impl Losses {
     /// The channel has changed.
-    pub(super) fn note(&mut self, machine: &Machine, channel: ChannelKey) {
+    pub(super) fn note(&mut self, machine: &Machine, channel: ChannelKey, now: Instant) {
         if !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let Some(stats) = machine.channel_stats(channel) else { return };
+        let Some(stats) = machine.channel_stats(channel, now) else { return };
         let mut told = match (self.told.remove(&channel), machine.channel_label(channel)) {
             (Some(told), _) => told,
             (None, Some(label)) => Told { label: label.to_owned(), counts: [0; LOSSES.len()] },

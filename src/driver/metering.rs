@@ -129,6 +129,7 @@ mod publishing {
         }
 
         fn publish(&mut self, shared: &Shared) {
+            let now = shared.env.now();
             let (session, channels) = {
                 let state = shared.look();
                 let known = &self.channels;
@@ -136,7 +137,7 @@ mod publishing {
                     let label = (!known.contains_key(&key)).then(|| label.to_owned());
                     (key, label, stats)
                 };
-                let channels: Vec<_> = state.machine.opened_channels().map(news).collect();
+                let channels: Vec<_> = state.machine.opened_channels(now).map(news).collect();
                 (state.machine.stats(), channels)
             };
             self.publish_session(session);

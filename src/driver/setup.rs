@@ -46,6 +46,11 @@ fn setup(env: &Environment, role: Role, session: SessionId, secret: Secret) -> S
         role,
         session,
         secret,
+        wall_ms: env
+            .clock
+            .wall()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
         seed: env.random(),
         heartbeat: config.heartbeat,
         reconnect: config.reconnect,

@@ -1,42 +1,45 @@
-//! What a receiver has to tell the sender of one channel: what it holds, what is handled, and why not (rule G5).
+//! What a receiver has to tell the sender of one channel: what it holds, what is over, and why it was not handled (rule
+//! G5).
 //!
 //! Everything told is state, not events: sets grow, and telling twice is harmless. On one link each change is told
 //! once, because the control stream loses nothing; a new link is told everything again. With a journal, a change
 //! may be told only when its record is durable (rule R4): until then it waits in `unsettled`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::ranges::RangeSet;
+use super::ranges::{Passed, RangeSet, insert_passed, raise_passed};
+use super::told::Told;
 use crate::id::Sequence;
+use crate::wire::Why;
 
 /// Most ranges of one kind in one [`Report`], so that it travels in one piece.
 const MAX_RANGES: usize = 100;
 /// Most verdicts in one [`Report`].
-const MAX_VERDICTS: usize = 8;
+const MAX_VERDICTS: usize = 64;
 
 /// What the sender of one channel has been, and is to be, told.
 #[derive(Debug, Default)]
 pub struct Ledger {
     received: Told,
     handled: Told,
-    verdicts: BTreeMap<Sequence, String>,
-    /// Verdicts not yet told on this link.
-    new_verdicts: VecDeque<Sequence>,
+    verdicts: Verdicts,
     /// Notes whose journal batch is not durable yet.
     unsettled: VecDeque<(u64, Note)>,
 }
 
-/// A growing set, and its part not yet told on this link.
+/// Why messages were not handled.
 #[derive(Debug, Default)]
-struct Told {
-    all: RangeSet,
+struct Verdicts {
+    all: Passed,
+    /// Where those begin that were not told yet on this link, as they were then.
     news: VecDeque<(Sequence, Sequence)>,
 }
 
 #[derive(Debug)]
 enum Note {
     Received(Sequence),
-    Handled(Sequence, Option<String>),
+    Handled(Sequence),
+    Passed(Sequence, Sequence, Why),
 }
 
 /// Something to tell. Ranges are half-open and lie above their `below`.
@@ -46,19 +49,23 @@ pub struct Report {
     pub received_below: Sequence,
     /// Held above that, as far as it is news.
     pub received: Vec<(Sequence, Sequence)>,
-    /// All below is resolved.
+    /// All below is over.
     pub handled_below: Sequence,
-    /// Resolved above that, as far as it is news.
+    /// Over above that, as far as it is news.
     pub handled: Vec<(Sequence, Sequence)>,
-    /// Resolved otherwise than handled, as far as it is news.
-    pub verdicts: Vec<(Sequence, String)>,
+    /// Over and not handled, as far as it is news: start, end, why.
+    pub verdicts: Vec<(Sequence, Sequence, Why)>,
 }
 
 impl Ledger {
     /// As an earlier process left it. Nothing is news until `retell`.
-    pub fn restore(received: RangeSet, handled: RangeSet, verdicts: BTreeMap<Sequence, String>) -> Self {
-        let told = |all| Told { all, news: VecDeque::new() };
-        Self { received: told(received), handled: told(handled), verdicts, ..Self::default() }
+    pub fn restore(received: RangeSet, handled: RangeSet, verdicts: Passed) -> Self {
+        Self {
+            received: Told::restore(received),
+            handled: Told::restore(handled),
+            verdicts: Verdicts { all: verdicts, news: VecDeque::new() },
+            unsettled: VecDeque::new(),
+        }
     }
 
     /// `sequence` is held; durable with journal batch `batch`.
@@ -66,9 +73,14 @@ impl Ledger {
         self.note(Note::Received(sequence), batch, durable);
     }
 
-    /// `sequence` is resolved: handled, or with a verdict.
-    pub fn note_handled(&mut self, sequence: Sequence, verdict: Option<String>, batch: u64, durable: u64) {
-        self.note(Note::Handled(sequence, verdict), batch, durable);
+    /// `sequence` is handled.
+    pub fn note_handled(&mut self, sequence: Sequence, batch: u64, durable: u64) {
+        self.note(Note::Handled(sequence), batch, durable);
+    }
+
+    /// `start..end` is over, and was not handled. None of it was noted before.
+    pub fn note_passed(&mut self, start: Sequence, end: Sequence, why: Why, batch: u64, durable: u64) {
+        self.note(Note::Passed(start, end, why), batch, durable);
     }
 
     fn note(&mut self, note: Note, batch: u64, durable: u64) {
@@ -92,12 +104,11 @@ impl Ledger {
     fn apply(&mut self, note: Note) {
         match note {
             Note::Received(sequence) => self.received.insert(sequence),
-            Note::Handled(sequence, verdict) => {
-                self.handled.insert(sequence);
-                if let Some(reason) = verdict {
-                    self.verdicts.insert(sequence, reason);
-                    self.new_verdicts.push_back(sequence);
-                }
+            Note::Handled(sequence) => self.handled.insert(sequence),
+            Note::Passed(start, end, why) => {
+                self.received.insert_range(start, end);
+                self.handled.insert_range(start, end);
+                self.verdicts.insert(start, end, why);
             }
         }
     }
@@ -106,101 +117,75 @@ impl Ledger {
     pub fn raise_floor(&mut self, floor: Sequence) {
         self.received.raise(floor);
         self.handled.raise(floor);
-        self.verdicts = self.verdicts.split_off(&floor);
-        self.new_verdicts.retain(|&sequence| sequence >= floor);
+        self.verdicts.raise(floor);
     }
 
     /// A new link: everything is to be told again.
     pub fn retell(&mut self) {
         self.received.retell();
         self.handled.retell();
-        self.new_verdicts = self.verdicts.keys().copied().collect();
+        self.verdicts.news = self.verdicts.all.iter().map(|(&start, &(end, _))| (start, end)).collect();
     }
 
-    /// Whether there is a message resolved otherwise than handled of which the sender has not confirmed that it knows.
+    /// Whether there is a message that was not handled of which the sender has not confirmed that it knows.
     pub fn has_verdicts(&self) -> bool {
-        !self.verdicts.is_empty()
+        !self.verdicts.all.is_empty()
     }
 
     /// Whether something was not told yet on this link.
     pub fn has_news(&self) -> bool {
-        !self.received.news.is_empty() || !self.handled.news.is_empty() || !self.new_verdicts.is_empty()
+        self.received.has_news() || self.handled.has_news() || !self.verdicts.news.is_empty()
     }
 
-    /// Everything below is resolved, as far as it may be told.
+    /// Everything below is over, as far as it may be told.
     pub fn handled_below(&self) -> Sequence {
-        self.handled.all.below()
+        self.handled.all().below()
     }
 
     /// A part of the news that fits one control message; ask again until `has_news` is false.
     pub fn report(&mut self) -> Report {
-        let mut report = Report::default();
-        let (verdicts, new_verdicts) = (&self.verdicts, &mut self.new_verdicts);
-        while report.verdicts.len() < MAX_VERDICTS {
-            let Some(sequence) = new_verdicts.pop_front() else { break };
-            report.verdicts.extend(verdicts.get(&sequence).map(|reason| (sequence, reason.clone())));
-        }
-        (report.received_below, report.received) = self.received.tell();
-        // The sender takes what is handled without a verdict for handled: verdicts come first.
-        if self.new_verdicts.is_empty() {
-            (report.handled_below, report.handled) = self.handled.tell();
+        let mut report = Report { verdicts: self.verdicts.tell(), ..Report::default() };
+        (report.received_below, report.received) = self.received.tell(MAX_RANGES);
+        // The sender takes what is over without a verdict for handled: verdicts come first.
+        if self.verdicts.news.is_empty() {
+            (report.handled_below, report.handled) = self.handled.tell(MAX_RANGES);
         }
         report
     }
 }
 
-impl Told {
-    fn insert(&mut self, sequence: Sequence) {
-        if !self.all.insert(sequence) {
-            return;
-        }
+impl Verdicts {
+    fn insert(&mut self, start: Sequence, end: Sequence, why: Why) {
+        insert_passed(&mut self.all, start, end, why);
         match self.news.back_mut() {
-            Some((_, end)) if *end == sequence => *end += 1,
-            _ => self.news.push_back((sequence, sequence + 1)),
+            Some((_, last)) if *last == start => *last = end,
+            _ => self.news.push_back((start, end)),
         }
     }
 
-    /// The mark itself is news: the sender's window counts from what it was told.
     fn raise(&mut self, floor: Sequence) {
-        if floor > self.all.below() {
-            self.all.insert_range(0, floor);
-            self.news.push_back((floor - 1, floor));
-        }
+        raise_passed(&mut self.all, floor);
+        self.news.retain(|&(_, end)| end > floor);
     }
 
-    fn retell(&mut self) {
-        self.news = self.all.above().iter().copied().collect();
-        if self.all.below() > 0 {
-            self.news.push_front((self.all.below() - 1, self.all.below()));
-        }
-    }
-
-    fn tell(&mut self) -> (Sequence, Vec<(Sequence, Sequence)>) {
-        let below = self.all.below();
-        let mut ranges = Vec::new();
-        while ranges.len() < MAX_RANGES {
-            match self.news.pop_front() {
-                None => break,
-                Some((_, end)) if end <= below => {}
-                Some((start, end)) => ranges.push((start.max(below), end)),
+    fn tell(&mut self) -> Vec<(Sequence, Sequence, Why)> {
+        let mut told = Vec::new();
+        while told.len() < MAX_VERDICTS {
+            let Some((start, end)) = self.news.pop_front() else { break };
+            let first = self.all.range(..=start).next_back().map_or(start, |(&first, _)| first);
+            for (&from, (until, why)) in self.all.range(first..end) {
+                let (from, until) = (from.max(start), (*until).min(end));
+                if told.len() >= MAX_VERDICTS {
+                    self.news.push_front((from, end));
+                    break;
+                }
+                if from < until {
+                    told.push((from, until, why.clone()));
+                }
             }
         }
-        (below, normalised(ranges, below))
+        told
     }
-}
-
-/// Sorted and merged, so that the ranges ascend without touching each other or `below`.
-fn normalised(mut ranges: Vec<(Sequence, Sequence)>, below: Sequence) -> Vec<(Sequence, Sequence)> {
-    ranges.sort_unstable();
-    let mut merged: Vec<(Sequence, Sequence)> = Vec::with_capacity(ranges.len());
-    for (start, end) in ranges {
-        match merged.last_mut() {
-            Some((_, last)) if start <= *last => *last = end.max(*last),
-            _ => merged.push((start, end)),
-        }
-    }
-    debug_assert!(merged.first().is_none_or(|&(start, _)| start > below));
-    merged
 }
 
 #[cfg(test)]
@@ -237,7 +222,7 @@ mod tests {
     #[test]
     fn thousands_of_holes_are_told_in_parts_and_completely() {
         let mut ledger = Ledger::default();
-        (0..2000).for_each(|n| ledger.note_handled(2 * n + 1, None, 0, 0));
+        (0..2000).for_each(|n| ledger.note_handled(2 * n + 1, 0, 0));
         assert!(ledger.report().handled.len() <= MAX_RANGES);
         ledger.retell();
         let told = told_handled(&mut ledger);
@@ -247,7 +232,8 @@ mod tests {
     #[test]
     fn no_message_with_a_verdict_is_told_as_handled_before_its_verdict() {
         let mut ledger = Ledger::default();
-        (0..200).for_each(|sequence| ledger.note_handled(sequence, Some("no".into()), 0, 0));
+        let no = |sequence: u64| Why::Rejected(format!("no {sequence}"));
+        (0..200).for_each(|sequence| ledger.note_passed(sequence, sequence + 1, no(sequence), 0, 0));
         let mut verdicts = 0;
         while ledger.has_news() {
             let report = ledger.report();
@@ -260,7 +246,7 @@ mod tests {
     #[test]
     fn verdicts_are_repeated_until_the_floor_passes() {
         let mut ledger = Ledger::default();
-        ledger.note_handled(0, Some("no".into()), 0, 0);
+        ledger.note_passed(0, 1, Why::Rejected("no".into()), 0, 0);
         assert_eq!(ledger.report().verdicts.len(), 1);
         ledger.retell();
         assert_eq!(ledger.report().verdicts.len(), 1);
@@ -279,5 +265,20 @@ mod tests {
         assert_eq!(ledger.report().received_below, 1);
         assert!(ledger.settle(2));
         assert_eq!(ledger.report().received_below, 2);
+    }
+
+    #[test]
+    fn verdicts_for_one_reason_travel_as_one_range() {
+        let mut ledger = Ledger::default();
+        (10..1000).for_each(|sequence| ledger.note_passed(sequence, sequence + 1, Why::Superseded, 0, 0));
+        ledger.note_passed(1000, 2000, Why::Expired, 0, 0);
+        let told = vec![(10, 1000, Why::Superseded), (1000, 2000, Why::Expired)];
+        assert_eq!(ledger.report().verdicts, told);
+        assert!(!ledger.has_news());
+        ledger.retell();
+        assert_eq!(ledger.report().verdicts, told);
+        ledger.raise_floor(1500);
+        ledger.retell();
+        assert_eq!(ledger.report().verdicts, [(1500, 2000, Why::Expired)]);
     }
 }

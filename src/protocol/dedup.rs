@@ -1,6 +1,8 @@
 //! Exact dedup: which sequences of one sender's epoch have arrived, and which may (guarantee G3, rule N1).
 //!
-//! Neither a time window nor an LRU: the set is complete above the floor, and the flow-control window bounds it.
+//! Neither a time window nor an LRU: the set is complete above the floor, and the flow-control window bounds it. Unreliable
+//! channels have no floor and no window; for them [`Recent`] knows the latest 1,024 sequences, and takes what is older for
+//! too late (rule N2).
 
 use super::ranges::RangeSet;
 use crate::id::Sequence;
@@ -37,6 +39,11 @@ impl Dedup {
         if self.seen.insert(sequence) { Admission::New } else { Admission::Duplicate }
     }
 
+    /// What is missing from `start` to `end` will not come any more, or is not wanted.
+    pub fn insert_range(&mut self, start: Sequence, end: Sequence) {
+        self.seen.insert_range(start, end);
+    }
+
     /// The sender has resolved everything below `floor`; what is missing there will not come any more.
     pub fn raise_floor(&mut self, floor: Sequence) {
         self.seen.insert_range(0, floor);
@@ -46,6 +53,94 @@ impl Dedup {
     pub fn seen(&self) -> &RangeSet {
         &self.seen
     }
+}
+
+/// How many sequences back an unreliable message may be late.
+const RECENT: u64 = 1024;
+const WORDS: usize = RECENT as usize / 64;
+
+/// Which of the latest sequences of an unreliable channel have arrived.
+#[derive(Clone, Debug, Default)]
+pub struct Recent {
+    /// One past the highest sequence that has arrived; `None` before the first.
+    next: Option<Sequence>,
+    /// The bit of a sequence is its number modulo [`RECENT`].
+    seen: [u64; WORDS],
+    missing: u64,
+}
+
+/// What an unreliable message that arrives is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recency {
+    /// Newer than all before.
+    Newest,
+    /// New, but not newer than all before.
+    Late,
+    /// It has arrived before.
+    Duplicate,
+    /// So late that nobody knows.
+    TooLate,
+}
+
+impl Recent {
+    /// Judges `sequence` and remembers it if it is new.
+    pub fn admit(&mut self, sequence: Sequence) -> Recency {
+        let Some(next) = self.next else {
+            // What was sent before is nobody's loss.
+            self.seen = [u64::MAX; WORDS];
+            self.next = Some(sequence + 1);
+            return Recency::Newest;
+        };
+        if sequence < next {
+            if next - sequence > RECENT {
+                return Recency::TooLate;
+            }
+            return if self.set(sequence) { Recency::Late } else { Recency::Duplicate };
+        }
+        // Each sequence that comes into the window pushes one out of it.
+        let pushed = (sequence - next).min(RECENT);
+        for new in sequence - pushed..sequence {
+            self.missing += u64::from(!self.clear(new));
+        }
+        self.missing += sequence - next - pushed;
+        self.missing += u64::from(!self.clear(sequence));
+        self.set(sequence);
+        self.next = Some(sequence + 1);
+        Recency::Newest
+    }
+
+    /// Whether nothing has arrived yet.
+    pub fn is_fresh(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Messages that did not come while they could still have been taken.
+    pub fn missing(&self) -> u64 {
+        self.missing
+    }
+
+    /// Whether the bit was not set.
+    fn set(&mut self, sequence: Sequence) -> bool {
+        let (word, bit) = place(sequence);
+        let Some(word) = self.seen.get_mut(word) else { return false };
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+
+    /// Whether the bit was set.
+    fn clear(&mut self, sequence: Sequence) -> bool {
+        let (word, bit) = place(sequence);
+        let Some(word) = self.seen.get_mut(word) else { return true };
+        let was = *word & bit != 0;
+        *word &= !bit;
+        was
+    }
+}
+
+fn place(sequence: Sequence) -> (usize, u64) {
+    let index = (sequence % RECENT) as usize;
+    (index / 64, 1 << (index % 64))
 }
 
 #[cfg(test)]
@@ -77,5 +172,32 @@ mod tests {
         dedup.raise_floor(5);
         assert_eq!(dedup.admit(4, 5, 8), Admission::Duplicate);
         assert_eq!(dedup.admit(5, 5, 8), Admission::New);
+    }
+
+    #[test]
+    fn a_recent_sequence_is_new_once() {
+        let mut recent = Recent::default();
+        let judged: Vec<_> = [10, 12, 11, 12, 11, 9, 13].into_iter().map(|s| recent.admit(s)).collect();
+        use Recency::{Duplicate, Late, Newest};
+        // What came before the first is taken for seen: nobody can tell.
+        assert_eq!(judged, [Newest, Newest, Late, Duplicate, Duplicate, Duplicate, Newest]);
+    }
+
+    #[test]
+    fn what_is_more_than_1024_late_is_too_late_and_was_counted_as_missing() {
+        let mut recent = Recent::default();
+        recent.admit(0);
+        recent.admit(2);
+        for sequence in 3..=1025 {
+            assert_eq!(recent.admit(sequence), Recency::Newest);
+        }
+        assert_eq!((recent.missing(), recent.clone().admit(1)), (1, Recency::TooLate));
+        let mut recent = Recent::default();
+        recent.admit(0);
+        recent.admit(5000);
+        assert_eq!(recent.missing(), 4999 - 1023);
+        assert_eq!(recent.admit(4999), Recency::Late);
+        assert_eq!(recent.admit(3977), Recency::Late);
+        assert_eq!(recent.admit(3976), Recency::TooLate);
     }
 }

@@ -64,6 +64,22 @@ impl Handover {
         Some(message)
     }
 
+    /// Takes out those that were given back and that this is true of.
+    pub fn take_returned(&mut self, is: impl Fn(&Delivered) -> bool) -> Vec<Delivered> {
+        let keys = self.returned.iter().filter(|(_, message)| is(message)).map(|(&key, _)| key);
+        let keys: Vec<_> = keys.collect();
+        keys.into_iter().filter_map(|key| self.returned.remove(&key)).collect()
+    }
+
+    /// The messages from `start` to `end` that are in the application's hands, or were and come again.
+    pub fn taken_of(&self, epoch: Epoch, start: Sequence, end: Sequence) -> impl Iterator<Item = Sequence> {
+        let range = (epoch, start)..(epoch, end);
+        let taken = self.taken.range(range.clone()).chain(self.returned.range(range));
+        let mut sequences: Vec<Sequence> = taken.map(|(&(_, sequence), _)| sequence).collect();
+        sequences.sort_unstable();
+        sequences.into_iter()
+    }
+
     /// Whether `next_returned` has something.
     pub fn has_returned(&self) -> bool {
         !self.returned.is_empty()
@@ -90,7 +106,7 @@ mod tests {
     fn message(sequence: Sequence) -> Delivered {
         let (session, epoch) = (SessionId::from_bytes([0; 16]), Epoch::new(1).unwrap());
         let id = MessageId { session, epoch, channel: ChannelId(0), sequence };
-        Delivered { id, payload: Bytes::new(), redelivered: false, attempt: 1 }
+        Delivered { id, payload: Bytes::new(), redelivered: false, attempt: 1, skipped: 0, deadline: None }
     }
 
     #[test]

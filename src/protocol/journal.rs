@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::ranges::RangeSet;
+use super::ranges::{Passed, RangeSet, insert_passed, raise_passed};
 use crate::config::Delivery;
 use crate::id::{ChannelId, Epoch, Sequence, SessionId};
-use crate::wire::Secret;
+use crate::wire::{Secret, Why};
 
 /// Records that become durable together. Numbers grow by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +58,26 @@ pub enum Record {
         channel: ChannelId,
         /// Its number.
         sequence: Sequence,
+        /// When it is worth nothing any more, in milliseconds of the calendar ([`Setup::wall_ms`](super::types::Setup::wall_ms)).
+        deadline_ms: Option<u64>,
         /// Its bytes.
         payload: Bytes,
+    },
+    /// A message has another deadline.
+    Extended {
+        /// This side's channel.
+        channel: ChannelId,
+        /// Its number.
+        sequence: Sequence,
+        /// The deadline, in milliseconds of the calendar.
+        deadline_ms: Option<u64>,
+    },
+    /// Numbers below this may be given to messages that are not remembered themselves: those of unreliable channels.
+    Reserved {
+        /// This side's channel.
+        channel: ChannelId,
+        /// The lowest number not reserved.
+        next: Sequence,
     },
     /// Messages have their outcome.
     Resolved {
@@ -110,17 +128,28 @@ pub enum Record {
         sequence: Sequence,
         /// See [`Delivered::redelivered`](super::types::Delivered::redelivered).
         redelivered: bool,
+        /// When it is worth nothing any more, in milliseconds of the calendar.
+        deadline_ms: Option<u64>,
         /// Its bytes.
         payload: Bytes,
     },
-    /// An arrived message is resolved by this side's application.
+    /// A message is resolved by this side's application.
     Handled {
         /// The peer's channel.
         channel: ChannelId,
         /// Its number.
         sequence: Sequence,
-        /// Why it was rejected, if it was.
-        verdict: Option<String>,
+    },
+    /// Messages are over, and were not handled.
+    Passed {
+        /// The peer's channel.
+        channel: ChannelId,
+        /// The first.
+        start: Sequence,
+        /// One past the last.
+        end: Sequence,
+        /// Why.
+        why: Why,
     },
     /// The peer's channel is gone, both directions settled.
     Ended {
@@ -160,7 +189,7 @@ pub struct SentLane {
     /// The next sequence to be given.
     pub next: Sequence,
     /// Unresolved messages.
-    pub open: BTreeMap<Sequence, Bytes>,
+    pub open: BTreeMap<Sequence, Kept>,
     /// Messages that go as redelivered.
     pub doubted: RangeSet,
     /// No more messages.
@@ -183,9 +212,21 @@ pub struct ReceivedLane {
     /// All that this side resolved.
     pub handled: RangeSet,
     /// Arrived and not yet resolved.
-    pub untaken: BTreeMap<Sequence, (bool, Bytes)>,
-    /// Why messages were rejected, above the floor.
-    pub verdicts: BTreeMap<Sequence, String>,
+    pub untaken: BTreeMap<Sequence, Kept>,
+    /// Why messages were not handled, above the floor, as ranges: start to (end, why).
+    pub verdicts: Passed,
+}
+
+/// A message in a [`Snapshot`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its bytes.
+    pub payload: Bytes,
+    /// When it is worth nothing any more, in milliseconds of the calendar.
+    pub deadline_ms: Option<u64>,
+    /// See [`Delivered::redelivered`](super::types::Delivered::redelivered); of a message to be sent, see
+    /// [`SentLane::doubted`].
+    pub redelivered: bool,
 }
 
 impl Snapshot {
@@ -209,6 +250,8 @@ impl Snapshot {
             Record::Binding(binding) => self.binding = Some(binding.clone()),
             Record::Opened { .. }
             | Record::Accepted { .. }
+            | Record::Extended { .. }
+            | Record::Reserved { .. }
             | Record::Resolved { .. }
             | Record::Doubted { .. }
             | Record::Finished { .. }
@@ -216,6 +259,7 @@ impl Snapshot {
             Record::Announced { .. }
             | Record::Received { .. }
             | Record::Handled { .. }
+            | Record::Passed { .. }
             | Record::Ended { .. } => self.apply_receiving(record),
         }
     }
@@ -229,10 +273,22 @@ impl Snapshot {
                 let lane = SentLane { label, delivery, next: 0, open, doubted, finished: false };
                 self.sending.insert(*channel, lane);
             }
-            Record::Accepted { channel, sequence, payload } => {
+            Record::Accepted { channel, sequence, deadline_ms, payload } => {
                 if let Some(lane) = self.sending.get_mut(channel) {
                     lane.next = lane.next.max(sequence.saturating_add(1));
-                    lane.open.insert(*sequence, payload.clone());
+                    let (payload, deadline_ms) = (payload.clone(), *deadline_ms);
+                    lane.open.insert(*sequence, Kept { payload, deadline_ms, redelivered: false });
+                }
+            }
+            Record::Extended { channel, sequence, deadline_ms } => {
+                let lane = self.sending.get_mut(channel);
+                if let Some(kept) = lane.and_then(|lane| lane.open.get_mut(sequence)) {
+                    kept.deadline_ms = *deadline_ms;
+                }
+            }
+            Record::Reserved { channel, next } => {
+                if let Some(lane) = self.sending.get_mut(channel) {
+                    lane.next = lane.next.max(*next);
                 }
             }
             Record::Resolved { channel, start, end } => {
@@ -271,19 +327,29 @@ impl Snapshot {
                 lane.end = lane.end.or(*end);
                 lane.received.insert_range(0, lane.floor);
                 lane.handled.insert_range(0, lane.floor);
-                lane.verdicts = lane.verdicts.split_off(&lane.floor);
+                raise_passed(&mut lane.verdicts, lane.floor);
             }
-            Record::Received { channel, sequence, redelivered, payload } => {
+            Record::Received { channel, sequence, redelivered, deadline_ms, payload } => {
                 if let Some(lane) = self.receiving.get_mut(channel) {
                     lane.received.insert(*sequence);
-                    lane.untaken.insert(*sequence, (*redelivered, payload.clone()));
+                    let (payload, deadline_ms, redelivered) = (payload.clone(), *deadline_ms, *redelivered);
+                    lane.untaken.insert(*sequence, Kept { payload, deadline_ms, redelivered });
                 }
             }
-            Record::Handled { channel, sequence, verdict } => {
+            Record::Handled { channel, sequence } => {
                 if let Some(lane) = self.receiving.get_mut(channel) {
                     lane.untaken.remove(sequence);
                     lane.handled.insert(*sequence);
-                    lane.verdicts.extend(verdict.clone().map(|reason| (*sequence, reason)));
+                }
+            }
+            Record::Passed { channel, start, end, why } => {
+                if let Some(lane) = self.receiving.get_mut(channel) {
+                    lane.untaken.retain(|sequence, _| !(*start..*end).contains(sequence));
+                    lane.received.insert_range(*start, *end);
+                    lane.handled.insert_range(*start, *end);
+                    if *start >= lane.floor {
+                        insert_passed(&mut lane.verdicts, *start, *end, why.clone());
+                    }
                 }
             }
             Record::Ended { channel } => {

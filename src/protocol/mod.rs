@@ -30,6 +30,10 @@
 //! | [`outcomes`] | how those ended that were not handled |
 //! | [`dedup`] | which sequences have arrived, exactly |
 //! | [`reorder`] | what arrived early waits for what is missing |
+//! | [`flights`] | which datagrams are lost |
+//! | [`bodies`] | the beginnings of large messages |
+//! | [`fragments`] | unreliable messages in pieces |
+//! | [`peer_clock`] | what the peer's deadlines mean here |
 //! | [`handover`] | messages in the application's hands, until acknowledged |
 //! | [`acks`] | what the sender is to be told, and was told |
 //! | [`heartbeat`] | when the dialer beats, and what silence means |
@@ -39,11 +43,15 @@
 //! | [`admission`] | who may attach to what, on the accepting side |
 //! | [`journal`] | what to remember to survive a restart |
 //! | [`ranges`] | sets of sequences |
+//! | [`told`] | sets of sequences that the other side hears of |
 
 pub mod acks;
 pub mod admission;
 pub mod backoff;
+pub mod bodies;
 pub mod dedup;
+pub mod flights;
+pub mod fragments;
 pub mod handover;
 pub mod heartbeat;
 pub mod journal;
@@ -51,7 +59,9 @@ pub mod liveness;
 pub mod machine;
 pub mod outbox;
 pub mod outcomes;
+pub mod peer_clock;
 pub mod proof;
 pub mod ranges;
 pub mod reorder;
+pub mod told;
 pub mod types;

@@ -11,51 +11,147 @@
 //! over. The peer's window counts from what it has acknowledged as resolved, which may lag behind the floor. An entry is
 //! freed when it is resolved (rule R3): at `handled`, or the payload alone at `received` when the peer's store is
 //! durable.
+//!
+//! A message may be *given up*: its deadline passed, it was withdrawn, or a newer one took its place. If no link ever had
+//! any of it that is its end. Else the peer is told that it comes no more, and decides: perhaps it has handled it (rule R1).
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | `entries` | the messages, by number |
+//! | `writing` | what to write next, and how it travels |
+//! | `giving_up` | deadlines, withdrawal, what is superseded |
+//! | `doubt` | what is left when the peer forgot something |
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::flights::Flights;
 use super::outcomes::Outcomes;
 use super::ranges::RangeSet;
-use super::types::{Progress, Window};
+use super::told::Told;
+use super::types::Progress;
+use crate::config::{Delivery, LARGE};
 use crate::error::Outcome;
 use crate::id::Sequence;
+use crate::wire::Why;
+
+mod doubt;
+mod entries;
+mod giving_up;
+mod writing;
+
+pub use doubt::ResetCount;
+pub use writing::{Outgoing, Piece, Writable};
+
+use entries::{Entries, Entry, State};
 
 /// Exceptional outcomes kept for receipts, as ranges, per channel, and when the channel is gone.
 const MAX_OUTCOMES: usize = 4096;
 const MAX_OUTCOMES_RETIRED: usize = 64;
 
-/// A receiver tells at least this many ranges at once, if there are so many.
-const COMPLETE: usize = 100;
+/// Ranges of messages that have come further, kept apart until somebody asks.
+const MAX_PROGRESSED: usize = 1024;
 
 /// The sending half of a channel.
 #[derive(Debug)]
 pub struct Outbox {
-    floor: Sequence,
+    mode: Delivery,
+    limits: Limits,
+    entries: Entries,
+    /// The next sequence to be given.
+    next: Sequence,
     cursor: Sequence,
-    entries: VecDeque<Entry>,
     outcomes: Outcomes,
+    /// How many messages ended in which way.
+    ended: Ended,
     /// What the peer's session is known to hold, or to need no more.
     received: RangeSet,
     /// What is resolved: a peer that says so twice costs no second look at each message.
     resolved: RangeSet,
     /// Unresolved messages that the peer's session holds.
     at_peer: usize,
-    /// Unresolved messages, and their bytes.
-    messages: usize,
-    bytes: usize,
-    /// Bytes of unresolved messages that the peer holds or this link was given: what counts in the peer's window.
-    window_used: u64,
-    max_messages: usize,
-    max_bytes: usize,
+    /// What is unresolved.
+    held: Held,
+    /// Bytes of unresolved messages that the peer holds or this link was given: what counts in the peer's windows.
+    used: u64,
+    used_large: u64,
     /// Everything below is resolved as far as the peer has told: its window starts here.
     acknowledged: Sequence,
     /// One past the last sequence ever written to a link.
     written_below: Sequence,
     /// One past the highest sequence that was resolved otherwise than handled.
     exception_below: Sequence,
+    deadlines: BTreeSet<(Instant, Sequence)>,
+    /// Those with another deadline than they were written with, and those of them that the peer is to be told of.
+    extended: BTreeSet<Sequence>,
+    extended_news: BTreeSet<Sequence>,
+    /// Given up: the peer is told that they do not come (again).
+    skipped: Told,
+    /// What those given up end in, if the peer did not have them.
+    wanted: BTreeMap<Sequence, Outcome>,
+    flights: Flights,
+    /// Lost in a datagram, to be written again.
+    again: BTreeSet<Sequence>,
+    /// Large messages that are unresolved and that the cursor has passed or the peer has in part.
+    bodies: BTreeMap<Sequence, Transit>,
+    /// Those that were under way, and are given up.
+    abandoned: Vec<Sequence>,
     changes: Changes,
+    /// What has come further since somebody asked, as half-open ranges.
+    progressed: Vec<(Sequence, Sequence)>,
+}
+
+/// Most that an outbox holds of what is unresolved.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Messages.
+    pub messages: usize,
+    /// Payload bytes, those of large messages not counted.
+    pub bytes: usize,
+    /// Payload bytes of large messages.
+    pub large: usize,
+}
+
+impl Limits {
+    /// None.
+    pub const UNLIMITED: Self = Self { messages: usize::MAX, bytes: usize::MAX, large: usize::MAX };
+}
+
+/// What an outbox holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Unresolved messages.
+    pub messages: usize,
+    /// Payload bytes of those that are not large.
+    pub bytes: usize,
+    /// Payload bytes of those that are.
+    pub large: usize,
+}
+
+/// How many messages ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named as the outcomes are")]
+pub struct Ended {
+    pub handled: u64,
+    pub rejected: u64,
+    pub expired: u64,
+    pub superseded: u64,
+    pub cancelled: u64,
+    pub dropped: u64,
+    pub unknown: u64,
+}
+
+/// A large message on its way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Transit {
+    /// What of it comes next on this link.
+    offset: u64,
+    /// How much of it the peer has.
+    at_peer: u64,
+    /// It is this link's turn to write it.
+    queued: bool,
 }
 
 /// What a journal is to remember, as half-open ranges.
@@ -67,151 +163,151 @@ pub struct Changes {
     pub doubted: Vec<(Sequence, Sequence)>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    payload: Bytes,
-    /// Bytes of the payload, kept after it was freed.
-    size: u32,
-    state: State,
-    redelivered: bool,
-    /// Durable once this journal batch is.
-    batch: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The peer is not known to have it.
-    Open,
-    /// The peer's session holds it.
-    Received,
-    /// Over; stays in the queue only until the floor passes.
-    Resolved,
-}
-
-/// A message to write now.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Its number.
-    pub sequence: Sequence,
-    /// See [`Data::redelivered`](crate::wire::Data::redelivered).
-    pub redelivered: bool,
-    /// It was written to an earlier link already.
-    pub again: bool,
-    /// Its bytes.
-    pub payload: Bytes,
-}
-
-/// What a reset did to the outbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ResetCount {
-    /// Messages that ended unknown.
-    pub unknown: u64,
-    /// Messages to be sent again as redelivered.
-    pub redelivered: u64,
-}
-
 impl Outbox {
-    /// An empty outbox with room for this much.
-    pub fn new(max_messages: usize, max_bytes: usize) -> Self {
+    /// An empty outbox for messages that are sent in `mode`.
+    pub fn new(mode: Delivery, limits: Limits) -> Self {
         Self {
-            floor: 0,
+            mode,
+            limits,
+            entries: Entries::default(),
+            next: 0,
             cursor: 0,
-            entries: VecDeque::new(),
             outcomes: Outcomes::new(MAX_OUTCOMES),
+            ended: Ended::default(),
             received: RangeSet::default(),
             resolved: RangeSet::default(),
             at_peer: 0,
-            messages: 0,
-            bytes: 0,
-            window_used: 0,
-            max_messages,
-            max_bytes,
+            held: Held::default(),
+            used: 0,
+            used_large: 0,
             acknowledged: 0,
             written_below: 0,
             exception_below: 0,
+            deadlines: BTreeSet::new(),
+            extended: BTreeSet::new(),
+            extended_news: BTreeSet::new(),
+            skipped: Told::default(),
+            wanted: BTreeMap::new(),
+            flights: Flights::default(),
+            again: BTreeSet::new(),
+            bodies: BTreeMap::new(),
+            abandoned: Vec::new(),
             changes: Changes::default(),
+            progressed: Vec::new(),
         }
     }
 
     /// An outbox whose sequences below `next` were given by an earlier process; `open` are those unresolved, `doubted` those
     /// that go as redelivered. All count as written: nobody knows better.
     pub fn restore(
+        mode: Delivery,
         next: Sequence,
-        open: impl IntoIterator<Item = (Sequence, Bytes)>,
+        open: impl IntoIterator<Item = (Sequence, Bytes, Option<Instant>)>,
         doubted: &RangeSet,
+        now: Instant,
     ) -> Self {
-        let mut outbox = Self::new(usize::MAX, usize::MAX);
-        let mut open = open.into_iter().peekable();
-        outbox.floor = open.peek().map_or(next, |&(first, _)| first);
-        outbox.cursor = outbox.floor;
-        outbox.acknowledged = outbox.floor;
-        outbox.resolved = RangeSet::all_below(outbox.floor);
-        for (sequence, payload) in open {
-            outbox.pass_until(sequence);
-            outbox.push(payload, 0);
-            if let Some(entry) = outbox.entries.back_mut() {
-                entry.redelivered = doubted.contains(sequence);
+        let mut outbox = Self::new(mode, Limits::UNLIMITED);
+        for (sequence, payload, deadline) in open {
+            outbox.resolved.insert_range(outbox.next, sequence);
+            outbox.next = sequence;
+            outbox.push(payload, 0, deadline, now);
+            if let Some(entry) = outbox.entries.get_mut(sequence) {
+                (entry.redelivered, entry.written) = (doubted.contains(sequence), true);
             }
         }
-        outbox.pass_until(next);
-        outbox.written_below = next;
+        outbox.resolved.insert_range(outbox.next, next);
+        outbox.next = outbox.next.max(next);
+        outbox.cursor = outbox.floor();
+        outbox.acknowledged = outbox.floor();
+        outbox.written_below = outbox.next;
         // How the others ended is not remembered: perhaps the peer still waits for one.
-        outbox.exception_below = next;
+        outbox.exception_below = outbox.next;
         outbox
-    }
-
-    /// Everything up to `sequence` is resolved already.
-    fn pass_until(&mut self, sequence: Sequence) {
-        self.resolved.insert_range(self.next(), sequence);
-        while self.next() < sequence {
-            self.entries.push_back(Entry::resolved());
-        }
     }
 
     /// Nothing will be sent any more: only receipts may still ask how messages ended.
     pub fn retire(&mut self) {
         self.outcomes.limit_to(MAX_OUTCOMES_RETIRED);
-        self.entries.shrink_to_fit();
+        self.entries.shrink();
     }
 
-    /// An empty outbox with the same limits.
+    /// An empty outbox with the same limits, that goes on counting how messages ended.
     pub fn renewed(&self) -> Self {
-        Self::new(self.max_messages, self.max_bytes)
+        Self { ended: self.ended, ..Self::new(self.mode, self.limits) }
     }
 
     /// Sets the limits, for instance of a restored outbox.
-    pub fn set_limits(&mut self, max_messages: usize, max_bytes: usize) {
-        (self.max_messages, self.max_bytes) = (max_messages, max_bytes);
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// Whether a message of `size` bytes has room.
     pub fn has_room(&self, size: usize) -> bool {
-        self.messages < self.max_messages && self.bytes.saturating_add(size) <= self.max_bytes
+        // Of states only the newest is kept.
+        self.mode == Delivery::ReliableLatest
+            || self.held.messages < self.limits.messages
+                && if size > LARGE {
+                    self.held.large.saturating_add(size) <= self.limits.large
+                } else {
+                    self.held.bytes.saturating_add(size) <= self.limits.bytes
+                }
     }
 
     /// Numbers and keeps a message; the caller has asked `has_room`.
-    pub fn push(&mut self, payload: Bytes, batch: u64) -> Sequence {
-        let sequence = self.next();
-        self.messages += 1;
-        self.bytes += payload.len();
-        let size = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        self.entries.push_back(Entry { payload, size, state: State::Open, redelivered: false, batch });
+    pub fn push(&mut self, payload: Bytes, batch: u64, deadline: Option<Instant>, now: Instant) -> Sequence {
+        if self.mode == Delivery::ReliableLatest {
+            self.supersede();
+        }
+        let sequence = self.next;
+        self.next += 1;
+        self.held.add(payload.len());
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, sequence));
+        }
+        self.entries.push(Entry {
+            sequence,
+            size: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            payload,
+            state: State::Open,
+            redelivered: false,
+            written: false,
+            counted: false,
+            deadline,
+            accepted: now,
+            batch,
+        });
         sequence
+    }
+
+    /// How messages are sent.
+    pub fn mode(&self) -> Delivery {
+        self.mode
     }
 
     /// The next sequence to be given.
     pub fn next(&self) -> Sequence {
-        self.floor + self.entries.len() as u64
+        self.next
     }
 
     /// Everything below is resolved.
     pub fn floor(&self) -> Sequence {
-        self.floor
+        self.resolved.below()
     }
 
-    /// Unresolved messages, and their bytes.
-    pub fn held(&self) -> (usize, usize) {
-        (self.messages, self.bytes)
+    /// What is unresolved.
+    pub fn held(&self) -> Held {
+        self.held
+    }
+
+    /// How many messages ended in which way.
+    pub fn ended(&self) -> Ended {
+        self.ended
+    }
+
+    /// When the oldest message was accepted of which no link ever had anything.
+    pub fn oldest_unwritten(&self) -> Option<Instant> {
+        let unwritten = |entry: &&Entry| entry.state == State::Open && !entry.written;
+        self.entries.range(self.cursor, self.next).find(unwritten).map(|entry| entry.accepted)
     }
 
     /// Whether any message was ever written to a link.
@@ -222,12 +318,18 @@ impl Outbox {
     /// Whether the peer, last told `told`, is to be told the floor: it has passed messages that the peer does not know
     /// to be resolved, or keeps verdicts of.
     pub fn owes_floor(&self, told: Sequence) -> bool {
-        self.floor > told && self.exception_below > told
+        self.mode.is_reliable() && self.floor() > told && self.exception_below > told
+    }
+
+    /// Whether the peer, last told `told`, is to be told the floor because its window is about to be used up by numbers
+    /// that it will never see.
+    pub fn needs_floor(&self, told: Sequence, window: u64) -> bool {
+        self.owes_floor(told) && self.next - self.acknowledged >= window / 2
     }
 
     /// Every message below is held by the peer's session, or resolved.
     pub fn received_below(&self) -> Sequence {
-        self.received.below().max(self.floor)
+        self.received.below().max(self.floor())
     }
 
     /// Whether the peer's session holds messages that its application has not resolved.
@@ -235,206 +337,122 @@ impl Outbox {
         self.at_peer > 0
     }
 
-    /// A new link: everything the peer does not have is to be written again.
-    pub fn rewind(&mut self) {
-        self.cursor = self.floor;
-        let held = self.entries.iter().filter(|entry| entry.state == State::Received);
-        self.window_used = held.map(|entry| u64::from(entry.size)).sum();
-    }
-
-    /// Messages written to earlier links that the cursor has still to pass and the peer is not known to have.
-    pub fn to_replay(&self) -> u64 {
-        let written = self.written_below.saturating_sub(self.floor);
-        let passed = self.cursor - self.floor;
-        let open = |entry: &&Entry| entry.state == State::Open;
-        self.entries.iter().take(written as usize).skip(passed as usize).filter(open).count() as u64
-    }
-
-    /// The next message to write within the peer's window, if it is durable up to `durable`. The cursor passes it.
-    pub fn next_outgoing(&mut self, window: Window, durable: u64) -> Option<Outgoing> {
-        loop {
-            let sequence = self.cursor;
-            let entry = self.entries.get((sequence - self.floor) as usize)?;
-            if entry.state != State::Open {
-                self.cursor += 1;
-                continue;
-            }
-            let used = self.window_used.saturating_add(u64::from(entry.size));
-            if sequence - self.acknowledged >= window.messages || used > window.bytes || entry.batch > durable
-            {
-                return None;
-            }
-            self.window_used = used;
-            self.cursor += 1;
-            let again = sequence < self.written_below;
-            self.written_below = self.written_below.max(self.cursor);
-            return Some(Outgoing {
-                sequence,
-                redelivered: entry.redelivered,
-                again,
-                payload: entry.payload.clone(),
-            });
-        }
-    }
-
     /// The peer's session holds `start..end`. With a durable peer the payloads are freed (rule R3).
     pub fn on_received(&mut self, start: Sequence, end: Sequence, durable: bool) {
-        let end = end.min(self.next());
-        for sequence in self.received.missing(start.max(self.floor), end).into_iter().flat_map(|(s, e)| s..e)
-        {
-            let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
-            if entry.state == State::Open {
+        let (floor, end) = (self.floor(), end.min(self.next));
+        for (start, end) in self.received.missing(start.max(floor), end) {
+            note_progress(&mut self.progressed, start, end);
+            for entry in self.entries.range_mut(start, end).filter(|entry| entry.state == State::Open) {
                 entry.state = State::Received;
                 self.at_peer += 1;
-                if sequence >= self.cursor {
-                    self.window_used += u64::from(entry.size);
+                if !std::mem::replace(&mut entry.counted, true) {
+                    *used_by(entry.size, &mut self.used, &mut self.used_large) += u64::from(entry.size);
                 }
                 if durable {
-                    self.bytes -= entry.payload.len();
-                    entry.payload = Bytes::new();
+                    self.held.free(&mut entry.payload);
                 }
             }
         }
-        self.received.insert_range(0, self.floor);
+        self.flights.arrived(start, end);
+        self.received.insert_range(0, floor);
         self.received.insert_range(start, end);
+    }
+
+    /// The peer has the first `bytes` of a large message. Whether that is news.
+    pub fn on_partial(&mut self, sequence: Sequence, bytes: u64) -> bool {
+        let size = self.entries.get(sequence).map_or(0, |entry| u64::from(entry.size));
+        let Some(transit) = self.bodies.get_mut(&sequence).filter(|_| bytes < size) else { return false };
+        let news = bytes > transit.at_peer;
+        transit.at_peer = transit.at_peer.max(bytes);
+        note_progress(&mut self.progressed, sequence, sequence + 1);
+        news
     }
 
     /// The peer knows that everything below `below` is resolved.
     pub fn on_acknowledged(&mut self, below: Sequence) {
-        self.acknowledged = self.acknowledged.max(below.min(self.floor));
+        self.acknowledged = self.acknowledged.max(below.min(self.floor()));
+    }
+
+    /// Ends `start..end`, as far as still unresolved, as the peer's word says. Returns how many that were.
+    pub fn on_verdict(&mut self, start: Sequence, end: Sequence, why: &Why) -> u64 {
+        let outcome = match why {
+            Why::Rejected(reason) => Outcome::Rejected { reason: reason.clone() },
+            Why::Expired => Outcome::Expired,
+            Why::Superseded => Outcome::Superseded,
+            Why::Skipped => return self.resolve_skipped(start, end),
+        };
+        self.resolve(start, end, &outcome)
     }
 
     /// Ends `start..end`, as far as still unresolved, with `outcome`. Returns how many that were.
     pub fn resolve(&mut self, start: Sequence, end: Sequence, outcome: &Outcome) -> u64 {
-        let end = end.min(self.next());
+        let end = end.min(self.next);
         let mut resolved = 0;
-        for sequence in self.resolved.missing(start, end).into_iter().flat_map(|(s, e)| s..e) {
-            let Some(entry) = self.entries.get_mut((sequence - self.floor) as usize) else { break };
-            let held = entry.state == State::Received;
-            self.at_peer -= usize::from(held);
-            entry.state = State::Resolved;
-            self.messages -= 1;
-            self.bytes -= entry.payload.len();
-            entry.payload = Bytes::new();
-            if held || sequence < self.cursor {
-                self.window_used -= u64::from(entry.size);
+        for (start, end) in self.resolved.missing(start, end) {
+            for entry in self.entries.range_mut(start, end) {
+                let sequence = entry.sequence;
+                self.at_peer -= usize::from(entry.state == State::Received);
+                entry.state = State::Resolved;
+                self.held.messages -= 1;
+                self.held.free(&mut entry.payload);
+                if std::mem::take(&mut entry.counted) {
+                    *used_by(entry.size, &mut self.used, &mut self.used_large) -= u64::from(entry.size);
+                }
+                if let Some(deadline) = entry.deadline {
+                    self.deadlines.remove(&(deadline, sequence));
+                    self.extended.remove(&sequence);
+                    self.extended_news.remove(&sequence);
+                }
+                if entry.size as usize > LARGE {
+                    self.bodies.remove(&sequence);
+                }
+                self.wanted.remove(&sequence);
+                self.again.remove(&sequence);
+                resolved += 1;
             }
             if *outcome != Outcome::Handled {
-                self.exception_below = self.exception_below.max(sequence + 1);
+                self.exception_below = self.exception_below.max(end);
+                self.outcomes.record_range(start, end, outcome);
             }
-            self.outcomes.record(sequence, outcome.clone());
-            note(&mut self.changes.resolved, sequence);
-            resolved += 1;
+            self.changes.note_resolved(start, end);
+            note_progress(&mut self.progressed, start, end);
         }
+        self.ended.add(outcome, resolved);
         self.resolved.insert_range(start, end);
-        let passed = self.resolved.below() - self.floor;
-        self.entries.drain(..(passed as usize).min(self.entries.len()));
-        self.floor += passed;
-        self.cursor = self.cursor.max(self.floor);
+        let floor = self.floor();
+        self.entries.sweep(usize::try_from(resolved).unwrap_or(usize::MAX), floor);
+        self.skipped.forget_below(floor);
+        self.cursor = self.cursor.max(floor);
         resolved
     }
 
     /// Ends every message of which nothing was ever written: the sender alone knows that they were not delivered.
     pub fn resolve_unwritten(&mut self, outcome: &Outcome) -> u64 {
-        self.resolve(self.written_below.max(self.floor), self.next(), outcome)
+        let unwritten = self.entries.range(self.floor(), self.next);
+        let unwritten = unwritten.filter(|entry| entry.state == State::Open && !entry.written);
+        let unwritten: Vec<Sequence> = unwritten.map(|entry| entry.sequence).collect();
+        unwritten.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, outcome)).sum()
     }
 
     /// Ends each message above `limit` bytes that the peer is not known to have: with `outcome` if it was never written;
-    /// one that was, in doubt or to a peer that allowed more, is unknown. Returns how many of each.
-    pub fn resolve_too_large(&mut self, limit: u64, outcome: &Outcome) -> (u64, u64) {
-        let large =
-            |(_, entry): &(Sequence, &Entry)| entry.state == State::Open && u64::from(entry.size) > limit;
-        let large = (self.floor..).zip(&self.entries).filter(large);
-        let large: Vec<Sequence> = large.map(|(sequence, _)| sequence).collect();
-        let (mut unwritten, mut written) = (0, 0);
-        for sequence in large {
-            if sequence < self.written_below {
-                written += self.resolve(sequence, sequence + 1, &Outcome::Unknown);
-            } else {
-                unwritten += self.resolve(sequence, sequence + 1, outcome);
-            }
-        }
-        (unwritten, written)
+    /// one that was, in doubt or to a peer that allowed more, is unknown. Returns how many.
+    pub fn resolve_too_large(&mut self, limit: u64, outcome: &Outcome) -> u64 {
+        let large = |entry: &&Entry| {
+            matches!(entry.state, State::Open | State::GivenUp) && u64::from(entry.size) > limit
+        };
+        let large = self.entries.iter().filter(large);
+        let large: Vec<(Sequence, bool)> = large.map(|entry| (entry.sequence, entry.written)).collect();
+        large
+            .into_iter()
+            .map(|(sequence, written)| {
+                self.resolve(sequence, sequence + 1, if written { &Outcome::Unknown } else { outcome })
+            })
+            .sum()
     }
 
-    /// The peer forgot everything: what was written may or may not have been handled. What was not goes on as if
-    /// nothing had happened.
-    pub fn on_reset(&mut self, redeliver: bool) -> ResetCount {
-        let mut count = ResetCount::default();
-        self.doubt(self.floor, self.written_below, redeliver, &mut count);
-        self.received = RangeSet::all_below(self.floor);
-        self.acknowledged = self.floor;
-        self.rewind();
-        count
-    }
-
-    /// On a new link the peer says that it holds everything below `below`, and `ranges`. If that is less than it once
-    /// said, its store has lost its tail, and what it may have handled since is in doubt as after a reset.
-    pub fn on_peer_holds(
-        &mut self,
-        below: Sequence,
-        ranges: &[(Sequence, Sequence)],
-        handled_below: Sequence,
-        redeliver: bool,
-    ) -> ResetCount {
-        let mut count = ResetCount::default();
-        // Of what lies beyond many ranges nothing is said yet: there may be more to come.
-        let told = ranges.last().filter(|_| ranges.len() >= COMPLETE).map(|&(_, end)| end);
-        let end = told.unwrap_or(self.written_below);
-        let starts = std::iter::once(below).chain(ranges.iter().map(|&(_, end)| end));
-        let ends = ranges.iter().map(|&(start, _)| start).chain([end]);
-        let gaps: Vec<_> = starts.zip(ends).filter(|(start, end)| start < end).collect();
-        if !gaps.iter().any(|&(start, end)| self.has_received_in(start, end)) {
-            return count;
-        }
-        for (start, end) in gaps {
-            self.doubt(start, end.min(self.written_below), redeliver, &mut count);
-        }
-        self.received = RangeSet::all_below(self.received.below().min(below).max(self.floor));
-        self.acknowledged = self.acknowledged.min(handled_below);
-        self.rewind();
-        count
-    }
-
-    fn has_received_in(&self, start: Sequence, end: Sequence) -> bool {
-        let entries = (self.floor..).zip(&self.entries);
-        entries
-            .skip(start.saturating_sub(self.floor) as usize)
-            .take_while(|&(sequence, _)| sequence < end)
-            .any(|(_, entry)| entry.state == State::Received)
-    }
-
-    /// Of the unresolved messages from `start` to `end` nothing is known any more.
-    fn doubt(&mut self, start: Sequence, end: Sequence, redeliver: bool, count: &mut ResetCount) {
-        // What was handled between them the peer may have forgotten too: it is to hear that it does not come again.
-        let resolved = (self.floor..).zip(&self.entries).filter(|(_, entry)| entry.state == State::Resolved);
-        let last = resolved.map(|(sequence, _)| sequence + 1).take_while(|&after| after <= end).last();
-        self.exception_below = self.exception_below.max(last.unwrap_or(0));
-        if !redeliver {
-            count.unknown += self.resolve(start, end, &Outcome::Unknown);
-            return;
-        }
-        for sequence in start.max(self.floor)..end {
-            let Some(offset) = sequence.checked_sub(self.floor) else { continue };
-            let Some(entry) = self.entries.get_mut(offset as usize) else { break };
-            match entry.state {
-                State::Resolved => {}
-                // The payload was freed on the word of a durable peer that has now lost it.
-                State::Received if entry.payload.len() != entry.size as usize => {
-                    count.unknown += self.resolve(sequence, sequence + 1, &Outcome::Unknown);
-                }
-                State::Open | State::Received => {
-                    if entry.state == State::Received && sequence >= self.cursor {
-                        self.window_used -= u64::from(entry.size);
-                    }
-                    self.at_peer -= usize::from(entry.state == State::Received);
-                    entry.state = State::Open;
-                    entry.redelivered = true;
-                    note(&mut self.changes.doubted, sequence);
-                    count.redelivered += 1;
-                }
-            }
-        }
+    /// Whether something has changed, or is to be done, since it was asked for last.
+    pub fn has_changes(&self) -> bool {
+        !self.changes.resolved.is_empty() || !self.changes.doubted.is_empty() || !self.abandoned.is_empty()
     }
 
     /// What has changed since this was asked last.
@@ -442,27 +460,90 @@ impl Outbox {
         std::mem::take(&mut self.changes)
     }
 
+    /// The messages whose [`progress`](Self::progress) has changed since this was asked last, half-open and in no order.
+    /// When nobody asks for long, messages between them as well.
+    pub fn take_progressed(&mut self) -> Vec<(Sequence, Sequence)> {
+        std::mem::take(&mut self.progressed)
+    }
+
     /// How far `sequence` has come.
     pub fn progress(&self, sequence: Sequence) -> Progress {
-        let entry = sequence.checked_sub(self.floor).map(|offset| self.entries.get(offset as usize));
-        match entry.map(|entry| entry.map(|entry| entry.state)) {
-            None | Some(Some(State::Resolved)) => Progress::Resolved(self.outcomes.of(sequence)),
-            Some(Some(State::Received)) => Progress::Received,
-            Some(Some(State::Open) | None) => Progress::Accepted,
+        if self.resolved.contains(sequence) {
+            return Progress::Resolved(self.outcomes.of(sequence));
+        }
+        let Some(entry) = self.entries.get(sequence) else { return Progress::Accepted };
+        let partly = self.bodies.get(&sequence).map_or(0, |transit| transit.at_peer);
+        match entry.state {
+            State::Received => Progress::Received,
+            _ if partly > 0 => Progress::Partly { received: partly, size: entry.size.into() },
+            _ => Progress::Accepted,
         }
     }
 }
 
-fn note(ranges: &mut Vec<(Sequence, Sequence)>, sequence: Sequence) {
-    match ranges.last_mut() {
-        Some((_, end)) if *end == sequence => *end += 1,
-        _ => ranges.push((sequence, sequence + 1)),
+/// Which of the peer's windows a message of `size` bytes counts in.
+fn used_by<'a>(size: u32, small: &'a mut u64, large: &'a mut u64) -> &'a mut u64 {
+    if size as usize > LARGE { large } else { small }
+}
+
+impl Held {
+    fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        *self.of(bytes) += bytes;
+    }
+
+    /// The payload is not needed any more.
+    fn free(&mut self, payload: &mut Bytes) {
+        let bytes = payload.len();
+        *self.of(bytes) -= bytes;
+        *payload = Bytes::new();
+    }
+
+    fn of(&mut self, bytes: usize) -> &mut usize {
+        if bytes > LARGE { &mut self.large } else { &mut self.bytes }
     }
 }
 
-impl Entry {
-    fn resolved() -> Self {
-        Self { payload: Bytes::new(), size: 0, state: State::Resolved, redelivered: false, batch: 0 }
+impl Ended {
+    fn add(&mut self, outcome: &Outcome, count: u64) {
+        *match outcome {
+            Outcome::Handled => &mut self.handled,
+            Outcome::Rejected { .. } => &mut self.rejected,
+            Outcome::Expired => &mut self.expired,
+            Outcome::Superseded => &mut self.superseded,
+            Outcome::Cancelled => &mut self.cancelled,
+            Outcome::Dropped => &mut self.dropped,
+            Outcome::Unknown => &mut self.unknown,
+        } += count;
+    }
+}
+
+impl Changes {
+    fn note_resolved(&mut self, start: Sequence, end: Sequence) {
+        note(&mut self.resolved, start, end);
+    }
+
+    fn note_doubted(&mut self, sequence: Sequence) {
+        note(&mut self.doubted, sequence, sequence + 1);
+    }
+}
+
+fn note(ranges: &mut Vec<(Sequence, Sequence)>, start: Sequence, end: Sequence) {
+    match ranges.last_mut() {
+        Some((_, last)) if *last == start => *last = end,
+        _ => ranges.push((start, end)),
+    }
+}
+
+/// The same, in bounded memory, and of no ranges that are empty.
+fn note_progress(ranges: &mut Vec<(Sequence, Sequence)>, start: Sequence, end: Sequence) {
+    if start < end {
+        note(ranges, start, end);
+    }
+    if ranges.len() > MAX_PROGRESSED {
+        let start = ranges.iter().map(|&(start, _)| start).min().unwrap_or(start);
+        let end = ranges.iter().map(|&(_, end)| end).max().unwrap_or(end);
+        *ranges = vec![(start, end)];
     }
 }
 

@@ -26,16 +26,15 @@ impl Outcomes {
         Self { ranges: BTreeMap::new(), horizon: 0, limit }
     }
 
-    /// Remembers how `sequence` ended. The caller tells each sequence at most once.
-    pub fn record(&mut self, sequence: Sequence, outcome: Outcome) {
-        if outcome == Outcome::Handled {
+    /// Remembers how `start..end` ended. The caller tells each sequence at most once.
+    pub fn record_range(&mut self, start: Sequence, end: Sequence, outcome: &Outcome) {
+        if *outcome == Outcome::Handled {
             return;
         }
-        let end = sequence.saturating_add(1);
-        match self.ranges.range_mut(..sequence).next_back() {
-            Some((_, (before, same))) if *before == sequence && *same == outcome => *before = end,
+        match self.ranges.range_mut(..start).next_back() {
+            Some((_, (before, same))) if *before == start && same == outcome => *before = end,
             _ => {
-                self.ranges.insert(sequence, (end, outcome));
+                self.ranges.insert(start, (end, outcome.clone()));
             }
         }
         self.limit_to(self.limit);
@@ -73,9 +72,9 @@ mod tests {
     fn neighbours_with_one_outcome_share_a_range() {
         let mut outcomes = Outcomes::new(8);
         for sequence in 10..20_000 {
-            outcomes.record(sequence, Outcome::Unknown);
+            outcomes.record_range(sequence, sequence + 1, &Outcome::Unknown);
         }
-        outcomes.record(20_000, rejected());
+        outcomes.record_range(20_000, 20_001, &rejected());
         assert_eq!(outcomes.ranges.len(), 2);
         assert_eq!(outcomes.of(9), Outcome::Handled);
         assert_eq!(outcomes.of(10), Outcome::Unknown);
@@ -88,7 +87,7 @@ mod tests {
     fn beyond_the_limit_the_answer_is_unknown_and_never_handled() {
         let mut outcomes = Outcomes::new(2);
         for sequence in [1, 3, 5] {
-            outcomes.record(sequence, rejected());
+            outcomes.record_range(sequence, sequence + 1, &rejected());
         }
         assert_eq!(outcomes.of(1), Outcome::Unknown);
         assert_eq!(outcomes.of(0), Outcome::Unknown);

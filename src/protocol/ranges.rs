@@ -4,7 +4,10 @@
 //! is almost always its mark alone. The number of ranges is bounded by the flow-control window of the channel that the
 //! numbers belong to, because a sequence beyond the window is never inserted.
 
+use std::collections::BTreeMap;
+
 use crate::id::Sequence;
+use crate::wire::Why;
 
 /// A set of sequences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,23 @@ impl RangeSet {
             let after = self.above.partition_point(|&(start, _)| start <= sequence);
             after.checked_sub(1).and_then(|i| self.above.get(i)).is_some_and(|&(_, end)| sequence < end)
         }
+    }
+
+    /// The lowest sequence from `sequence` on that is not in the set.
+    pub fn first_missing(&self, sequence: Sequence) -> Sequence {
+        if sequence < self.below {
+            return self.below;
+        }
+        let after = self.above.partition_point(|&(start, _)| start <= sequence);
+        match after.checked_sub(1).and_then(|i| self.above.get(i)) {
+            Some(&(_, end)) if sequence < end => end,
+            _ => sequence,
+        }
+    }
+
+    /// Whether everything in the set is below its mark.
+    pub fn is_whole(&self) -> bool {
+        self.above.is_empty()
     }
 
     /// The parts of `start..end` that are not in the set, in order.
@@ -107,6 +127,29 @@ impl RangeSet {
     }
 }
 
+/// Messages that were not handled, as ranges: start to (end, why).
+pub type Passed = BTreeMap<Sequence, (Sequence, Why)>;
+
+/// Adds `start..end`; it joins what is before it for the same reason.
+pub fn insert_passed(passed: &mut Passed, start: Sequence, end: Sequence, why: Why) {
+    match passed.range_mut(..start).next_back() {
+        Some((_, (before, same))) if *before == start && *same == why => *before = end,
+        _ => {
+            passed.insert(start, (end, why));
+        }
+    }
+}
+
+/// Drops what is below `floor`.
+pub fn raise_passed(passed: &mut Passed, floor: Sequence) {
+    while let Some(entry) = passed.first_entry().filter(|entry| *entry.key() < floor) {
+        let (end, why) = entry.remove();
+        if end > floor {
+            passed.insert(floor, (end, why));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -131,6 +174,8 @@ mod tests {
                 let listed: BTreeSet<u64> = missing.iter().flat_map(|&(start, end)| start..end).collect();
                 prop_assert_eq!(listed, (5..70).filter(|s| !plain.contains(s)).collect());
                 for sequence in 0..80 {
+                    let first_missing = (sequence..).find(|s| !plain.contains(s));
+                    prop_assert_eq!(Some(ranges.first_missing(sequence)), first_missing);
                     prop_assert_eq!(ranges.contains(sequence), plain.contains(&sequence), "at {}", sequence);
                 }
                 let mut last_end = ranges.below();

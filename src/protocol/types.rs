@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::error::{CloseCode, CloseReason, Outcome};
-use crate::id::{MessageId, SessionId};
+use crate::id::{Epoch, MessageId, Sequence, SessionId};
 use crate::protocol::journal::Batch;
 use crate::wire::{Frame, Health, PeerLimits, Secret};
 
@@ -36,6 +36,8 @@ pub struct Setup {
     pub session: SessionId,
     /// Its secret.
     pub secret: Secret,
+    /// What the calendar shows now, in milliseconds since 1970: deadlines in a journal count on it.
+    pub wall_ms: u64,
     /// All the randomness the machine will ever use: its epochs and its jitter come from here.
     pub seed: [u8; 32],
     /// Heartbeat interval, before it is rounded to the table.
@@ -112,6 +114,8 @@ pub enum Output {
         link: LinkId,
         /// What.
         frame: Frame,
+        /// How urgent its channel is; of no account for control frames and heartbeats.
+        priority: i8,
     },
     /// Close the connection with this application code and reason; its `handle_link_down` may be left out.
     CloseLink {
@@ -129,7 +133,7 @@ pub enum Output {
         /// This side's channel.
         channel: crate::id::ChannelId,
         /// Its number.
-        sequence: crate::id::Sequence,
+        sequence: Sequence,
     },
     /// Make a connection; answer with `handle_link_up` or `handle_dial_failed`. At most one dial is wanted at a time.
     Dial {
@@ -264,6 +268,15 @@ pub enum Progress {
     Resolved(Outcome),
 }
 
+/// Which messages of a channel have come further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progressed {
+    /// Of this epoch of their sender. All messages of others are over.
+    pub epoch: Epoch,
+    /// These, half-open, in no order.
+    pub ranges: Vec<(Sequence, Sequence)>,
+}
+
 /// A message handed over to the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
@@ -278,6 +291,8 @@ pub struct Delivered {
     /// Messages of the sender between the one handed over before and this one that will not come: expired, withdrawn,
     /// superseded; on unreliable channels, lost or late. Counted where the channel has an order.
     pub skipped: u64,
+    /// When it is worth nothing any more, on this side's clock.
+    pub deadline: Option<Instant>,
 }
 
 /// A large message on its way here.

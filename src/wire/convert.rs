@@ -2,6 +2,7 @@
 //! the types of [`frame`](super::frame) promise (rules W6 and W7).
 
 use super::control::{MAX_EXTENDED, MAX_LANES, MAX_PARTIAL, MAX_RANGES, MAX_VERDICTS};
+use super::data::MAX_SEQUENCE;
 use super::generated::{self as pb, control::Frame as Wire, receiving, retry, sending};
 use super::{
     Close, Confirm, Control, Extension, Hello, MAX_CONTROL, MAX_CREDENTIALS, MAX_LABEL, MAX_REASON,
@@ -16,10 +17,14 @@ use crate::id::{ChannelId, Epoch, Sequence, SessionId};
 /// Bytes of lanes in one frame; the frame's own fields are in what remains to [`MAX_CONTROL`].
 const LANES_BYTES: usize = MAX_CONTROL - 64;
 
-/// How much of each set goes into one piece of a lane. A piece is then at most 2,000 ranges of 22 bytes, 64 verdicts
-/// of 275, and 650 bytes of the rest: less than [`LANES_BYTES`].
-const PIECE_RANGES: usize = 1000;
+/// How much of each set goes into one piece of a lane. A piece of `Receiving` is then at most 1,000 ranges of 22 bytes,
+/// 64 verdicts of 284, 1,024 partial messages of 22, and 350 bytes of the rest; one of `Sending` 500 ranges and 1,000
+/// extensions of 22 bytes, and 300 bytes of the rest: all less than [`LANES_BYTES`].
+const PIECE_RANGES: usize = 500;
 const PIECE_VERDICTS: usize = 64;
+const PIECE_EXTENDED: usize = 1000;
+/// All together: a sender resumes large messages where the first piece on a link says.
+const PIECE_PARTIAL: usize = MAX_PARTIAL;
 
 /// Gives `emit` the one frame that says this, or the several.
 pub(super) fn to_wire(control: &Control, mut emit: impl FnMut(Wire)) {
@@ -48,8 +53,8 @@ pub(super) fn to_wire(control: &Control, mut emit: impl FnMut(Wire)) {
         })),
         Control::Sending(Sending { epoch, clock_ms, lanes }) => {
             let (epoch, clock_ms) = (epoch.value(), *clock_ms);
-            let lanes = lanes.iter().map(sending_lane_to_wire);
-            pack(lanes, |lanes| emit(Wire::Sending(pb::Sending { epoch, lanes, clock_ms })));
+            let pieces = lanes.iter().flat_map(sending_lane_to_wire);
+            pack(pieces, |lanes| emit(Wire::Sending(pb::Sending { epoch, lanes, clock_ms })));
         }
         Control::Receiving(Receiving { epoch, lanes }) => {
             let epoch = epoch.value();
@@ -99,23 +104,32 @@ fn limits_to_wire(limits: PeerLimits) -> pb::Limits {
     pb::Limits { max_message_size: limits.max_message_size, max_channels: limits.max_channels }
 }
 
-fn sending_lane_to_wire(lane: &SendingLane) -> sending::Lane {
-    sending::Lane {
-        channel: lane.channel.0,
-        label: lane.label.clone(),
-        delivery: match lane.delivery {
-            Ok(delivery) => delivery_to_wire(delivery).into(),
-            Err(unknown) => unknown,
-        },
-        floor: lane.floor,
-        end: lane.end,
-        skipped: ranges_to_wire(&lane.skipped),
-        extended: lane
-            .extended
-            .iter()
-            .map(|&Extension { sequence, left_ms }| sending::Extension { sequence, left_ms })
-            .collect(),
-    }
+/// One piece, or several when the sets are long.
+fn sending_lane_to_wire(lane: &SendingLane) -> impl Iterator<Item = sending::Lane> {
+    let mut skipped = lane.skipped.chunks(PIECE_RANGES);
+    let mut extended = lane.extended.chunks(PIECE_EXTENDED);
+    let mut begun = false;
+    std::iter::from_fn(move || {
+        let (skipped, extended) = (skipped.next(), extended.next());
+        if begun && (skipped, extended) == (None, None) {
+            return None;
+        }
+        begun = true;
+        let extension =
+            |&Extension { sequence, left_ms }: &Extension| sending::Extension { sequence, left_ms };
+        Some(sending::Lane {
+            channel: lane.channel.0,
+            label: lane.label.clone(),
+            delivery: match lane.delivery {
+                Ok(delivery) => delivery_to_wire(delivery).into(),
+                Err(unknown) => unknown,
+            },
+            floor: lane.floor,
+            end: lane.end,
+            skipped: ranges_to_wire(skipped.unwrap_or_default()),
+            extended: extended.unwrap_or_default().iter().map(extension).collect(),
+        })
+    })
 }
 
 fn delivery_to_wire(delivery: Delivery) -> pb::Delivery {
@@ -134,30 +148,28 @@ fn receiving_lane_to_wire(lane: &ReceivingLane) -> impl Iterator<Item = receivin
     let mut received = lane.received.chunks(PIECE_RANGES);
     let mut handled = lane.handled.chunks(PIECE_RANGES);
     let mut verdicts = lane.verdicts.chunks(PIECE_VERDICTS);
+    let mut partial = lane.partial.chunks(PIECE_PARTIAL);
     let mut begun = false;
     std::iter::from_fn(move || {
-        let (received, objections) = (received.next(), verdicts.next());
+        let (received, objections, partial) = (received.next(), verdicts.next(), partial.next());
         let last = verdicts.len() == 0;
         let handled = if last { handled.next() } else { None };
-        if begun && (received, handled, objections) == (None, None, None) {
+        if begun && (received, handled, objections, partial) == (None, None, None, None) {
             return None;
         }
         begun = true;
+        let prefix = |&(sequence, bytes): &(Sequence, u64)| receiving::Partial { sequence, bytes };
         Some(receiving::Lane {
             channel: lane.channel.0,
             received_below: lane.received_below,
             received: ranges_to_wire(received.unwrap_or_default()),
             handled_below: if last { lane.handled_below } else { 0 },
             handled: ranges_to_wire(handled.unwrap_or_default()),
-            verdicts: objections.unwrap_or_default().iter().map(verdict_to_wire).collect(),
+            verdicts: objections.unwrap_or_default().iter().filter_map(verdict_to_wire).collect(),
             window_messages: lane.window_messages,
             window_bytes: lane.window_bytes,
             window_large: lane.window_large,
-            partial: lane
-                .partial
-                .iter()
-                .map(|&(sequence, bytes)| receiving::Partial { sequence, bytes })
-                .collect(),
+            partial: partial.unwrap_or_default().iter().map(prefix).collect(),
             refused: lane
                 .refused
                 .as_deref()
@@ -171,19 +183,22 @@ fn ranges_to_wire(ranges: &[(Sequence, Sequence)]) -> Vec<pb::Range> {
     ranges.iter().map(|&(start, end)| pb::Range { start, length: end.saturating_sub(start) }).collect()
 }
 
-fn verdict_to_wire(verdict: &Verdict) -> receiving::Verdict {
+/// `None` for a verdict on no message: the wire has no word for it.
+fn verdict_to_wire(verdict: &Verdict) -> Option<receiving::Verdict> {
+    let length = match verdict.end.saturating_sub(verdict.start) {
+        0 => return None,
+        // Saves its two bytes.
+        1 => 0,
+        several => several,
+    };
     let (why, reason) = match &verdict.why {
         Why::Rejected(reason) => (receiving::Why::Rejected, cut(reason)),
         Why::Expired => (receiving::Why::Expired, ""),
         Why::Superseded => (receiving::Why::Superseded, ""),
         Why::Skipped => (receiving::Why::Skipped, ""),
     };
-    receiving::Verdict {
-        sequence: verdict.start,
-        reason: reason.to_owned(),
-        length: verdict.end.saturating_sub(verdict.start),
-        why: why.into(),
-    }
+    let reason = reason.to_owned();
+    Some(receiving::Verdict { sequence: verdict.start, reason, length, why: why.into() })
 }
 
 // ---- From the wire ----
@@ -278,14 +293,14 @@ fn sending_lane_from_wire(lane: sending::Lane) -> Result<SendingLane, WireError>
         Ok(pb::Delivery::ReliableLatest) => Ok(Delivery::ReliableLatest),
         Ok(pb::Delivery::Unspecified) | Err(_) => Err(lane.delivery),
     };
-    let skipped = ranges(channel, "skipped", floor.saturating_sub(1), &lane.skipped)?;
+    let skipped = ranges(channel, "skipped", floor, &lane.skipped)?;
     not_more("extended deadlines on one channel", lane.extended.len(), MAX_EXTENDED)?;
     let extended = lane.extended.into_iter().map(extension_from_wire).collect::<Result<_, _>>()?;
     Ok(SendingLane { channel, label: lane.label, delivery, floor, end, skipped, extended })
 }
 
 fn extension_from_wire(extension: sending::Extension) -> Result<Extension, WireError> {
-    let sequence = number("Sending.extended.sequence", extension.sequence)?;
+    let sequence = sequence("Sending.extended.sequence", extension.sequence)?;
     let left_ms = extension.left_ms.map(|left| number("Sending.extended.left_ms", left)).transpose()?;
     Ok(Extension { sequence, left_ms })
 }
@@ -295,50 +310,60 @@ fn receiving_lane_from_wire(lane: receiving::Lane) -> Result<ReceivingLane, Wire
     let received_below = number("Receiving.received_below", lane.received_below)?;
     let handled_below = number("Receiving.handled_below", lane.handled_below)?;
     not_more("verdicts on one channel", lane.verdicts.len(), MAX_VERDICTS)?;
-    not_more("partial messages on one channel", lane.partial.len(), MAX_PARTIAL)?;
     Ok(ReceivingLane {
         channel,
         received_below,
-        received: ranges(channel, "received", received_below, &lane.received)?,
+        received: ranges(channel, "received", received_below + 1, &lane.received)?,
         handled_below,
-        handled: ranges(channel, "handled", handled_below, &lane.handled)?,
+        handled: ranges(channel, "handled", handled_below + 1, &lane.handled)?,
         verdicts: lane.verdicts.into_iter().map(verdict_from_wire).collect::<Result<_, _>>()?,
         // No sender can use more, and sums with it cannot overflow.
         window_messages: lane.window_messages.min(varint::MAX),
         window_bytes: lane.window_bytes.min(varint::MAX),
         window_large: lane.window_large.min(varint::MAX),
-        partial: lane.partial.into_iter().map(partial_from_wire).collect::<Result<_, _>>()?,
+        partial: partial(channel, &lane.partial)?,
         refused: lane.refused.map(|refusal| cut_owned(refusal.reason)),
         ended: lane.ended,
     })
 }
 
+/// Ranges that ascend and do not touch, the first at or above `lowest`.
 fn ranges(
     channel: ChannelId,
     set: &'static str,
-    below: Sequence,
+    lowest: Sequence,
     ranges: &[pb::Range],
 ) -> Result<Vec<(Sequence, Sequence)>, WireError> {
     not_more("ranges in one set of a channel", ranges.len(), MAX_RANGES)?;
-    let mut above = below;
+    let mut least = lowest;
     let parse = |&pb::Range { start, length }: &pb::Range| {
-        if start <= above || length == 0 {
-            return Err(WireError::BadRange { channel, set, start, length, above });
+        if start < least || length == 0 {
+            return Err(WireError::BadRange { channel, set, start, length, least });
         }
         let end = number("the end of a range", start.saturating_add(length))?;
-        above = end;
+        least = end + 1;
         Ok((start, end))
     };
     ranges.iter().map(parse).collect()
 }
 
-fn partial_from_wire(partial: receiving::Partial) -> Result<(Sequence, u64), WireError> {
-    let sequence = number("Receiving.partial.sequence", partial.sequence)?;
-    Ok((sequence, number("Receiving.partial.bytes", partial.bytes)?))
+/// Messages that are here in part, ascending.
+fn partial(channel: ChannelId, messages: &[receiving::Partial]) -> Result<Vec<(Sequence, u64)>, WireError> {
+    not_more("partial messages on one channel", messages.len(), MAX_PARTIAL)?;
+    let mut least = 0;
+    let parse = |message: &receiving::Partial| {
+        let sequence = sequence("Receiving.partial.sequence", message.sequence)?;
+        if sequence < least {
+            return Err(WireError::PartialOrder { channel, sequence, least });
+        }
+        least = sequence + 1;
+        Ok((sequence, number("Receiving.partial.bytes", message.bytes)?))
+    };
+    messages.iter().map(parse).collect()
 }
 
 fn verdict_from_wire(verdict: receiving::Verdict) -> Result<Verdict, WireError> {
-    let start = number("Receiving.verdicts.sequence", verdict.sequence)?;
+    let start = sequence("Receiving.verdicts.sequence", verdict.sequence)?;
     let end = number("the end of a verdict", start.saturating_add(verdict.length.max(1)))?;
     let why = match receiving::Why::try_from(verdict.why) {
         Ok(receiving::Why::Expired) => Why::Expired,
@@ -363,10 +388,15 @@ fn epoch(field: &'static str, value: u64) -> Result<Epoch, WireError> {
 
 /// Sequences and counters stay far enough below 2^64 that adding one, or a window, cannot overflow (rule W2).
 fn number(what: &'static str, found: u64) -> Result<u64, WireError> {
-    match found <= varint::MAX {
-        true => Ok(found),
-        false => Err(WireError::TooLarge { what, found, limit: varint::MAX }),
-    }
+    bounded(what, found, varint::MAX)
+}
+
+fn sequence(what: &'static str, found: u64) -> Result<Sequence, WireError> {
+    bounded(what, found, MAX_SEQUENCE)
+}
+
+fn bounded(what: &'static str, found: u64, limit: u64) -> Result<u64, WireError> {
+    if found > limit { Err(WireError::TooLarge { what, found, limit }) } else { Ok(found) }
 }
 
 fn exactly<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], WireError> {

@@ -81,21 +81,33 @@ pub enum WireError {
         /// The highest.
         max: u32,
     },
-    /// A range is empty, or not above what is before it.
+    /// A range is empty, or begins too low.
     #[error(
-        "channel {channel}: the {set} range of {length} from {start} must be non-empty and start above {above}"
+        "channel {channel}: the {set} range of {length} from {start} must be non-empty and not start below {least}"
     )]
     BadRange {
         /// The lane.
         channel: ChannelId,
-        /// `received` or `handled`.
+        /// `received`, `handled` or `skipped`.
         set: &'static str,
         /// First sequence of the range.
         start: Sequence,
         /// Sequences in it.
         length: u64,
-        /// End of the range before it, or the set's `_below`.
-        above: Sequence,
+        /// Where it may begin: one above the end of the range before it or above the set's `_below`, or the floor.
+        least: Sequence,
+    },
+    /// Messages that are here in part do not ascend.
+    #[error(
+        "channel {channel}: message {sequence} is here in part, behind one that makes {least} the lowest"
+    )]
+    PartialOrder {
+        /// The lane.
+        channel: ChannelId,
+        /// The message out of place.
+        sequence: Sequence,
+        /// One above the message before it.
+        least: Sequence,
     },
     /// A channel ends below its floor.
     #[error("channel {channel} ends at {end}, below its floor {floor}")]
@@ -144,8 +156,30 @@ pub enum WireError {
         /// Most bytes taken.
         limit: usize,
     },
-    /// A stream ended in the middle of something.
-    #[error("stream ended in the middle of a {0}")]
+    /// A message is smaller than any that travels in pieces.
+    #[error("message of {size} bytes on channel {channel} in pieces, it must have at least {least}")]
+    MessageTooSmall {
+        /// The lane.
+        channel: ChannelId,
+        /// Bytes of the message.
+        size: u64,
+        /// Fewest bytes of one that travels so.
+        least: u64,
+    },
+    /// A piece of a message is not inside it.
+    #[error("channel {channel}: a piece up to byte {end} of message {sequence}, which has {size}")]
+    BeyondMessage {
+        /// The lane.
+        channel: ChannelId,
+        /// Which message.
+        sequence: Sequence,
+        /// Bytes of the message.
+        size: u64,
+        /// Where the piece ends, or begins if that is beyond already.
+        end: u64,
+    },
+    /// A stream or datagram ended in the middle of something.
+    #[error("the end came in the middle of a {0}")]
     Truncated(&'static str),
     /// A record was to be written behind one with the same or a higher sequence.
     #[error("channel {channel}: sequence {sequence} cannot be written, the stream is at {next} already")]
@@ -156,5 +190,31 @@ pub enum WireError {
         sequence: Sequence,
         /// The lowest that can be.
         next: Sequence,
+    },
+    /// A piece was to be written that does not continue what its stream has.
+    #[error("channel {channel}: byte {offset} of message {sequence} cannot be written, byte {next} is next")]
+    OutOfPlace {
+        /// The lane.
+        channel: ChannelId,
+        /// Which message.
+        sequence: Sequence,
+        /// Where in it the piece begins.
+        offset: u64,
+        /// Where the next piece on the stream must begin.
+        next: u64,
+    },
+    /// A datagram holds not even one byte of a message.
+    #[error(
+        "channel {channel}: a piece of message {sequence} takes {needed} bytes, a datagram holds {limit}"
+    )]
+    DatagramTooSmall {
+        /// The lane.
+        channel: ChannelId,
+        /// Which message.
+        sequence: Sequence,
+        /// Most bytes of a datagram.
+        limit: usize,
+        /// Bytes of the header, and one.
+        needed: usize,
     },
 }

@@ -44,8 +44,10 @@ pub enum Carrier {
     Lane,
     /// On a stream that ends after it, alone or with others that fit one packet: nothing waits for it.
     Stream,
-    /// In a datagram, with others of its lane that fit: it may get lost.
+    /// In a datagram, with others of its lane that fit: it may get lost. If it does not fit any more, as [`Stream`](Self::Stream).
     Datagram,
+    /// In a datagram, or in several if it does not fit one: for messages that nobody sends again.
+    Fragments,
 }
 
 /// The end of a message's life, on its sender's clock (rule T1).

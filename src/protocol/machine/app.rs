@@ -1,33 +1,22 @@
 //! What the application asks of a session.
 
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
+use std::time::Instant;
 
 use super::channels::Channel;
+use super::ready::Share;
 use super::transfer::{floor_char_boundary, window_of};
 use super::{Machine, Wake};
-use crate::config::{ChannelConfig, Delivery, SendOptions};
-use crate::error::{CloseReason, ExtendError, OpenError, Outcome, SendError, Side};
-use crate::id::{Epoch, MessageId, Sequence, SessionId};
+use crate::config::{ChannelConfig, Delivery};
+use crate::error::{CloseReason, OpenError, Outcome, Side};
+use crate::id::{Epoch, Sequence, SessionId};
 use crate::protocol::handover::Released;
 use crate::protocol::journal::Record;
-use crate::protocol::outbox::Outbox;
+use crate::protocol::outbox::{Limits, Outbox};
 use crate::protocol::types::{
-    ChannelKey, ChannelStats, Delivered, LinkId, Liveness, Progress, SessionState, SessionStats, Transfer,
+    ChannelKey, ChannelStats, Delivered, LinkId, Liveness, SessionState, SessionStats,
 };
 use crate::wire::heartbeat::interval;
-use crate::wire::{MAX_LABEL, MAX_REASON};
-
-/// A message was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// Its name.
-    pub id: MessageId,
-    /// The journal batch that makes it durable, 0 without a journal: `send` resolves once
-    /// [`durable_batch`](Machine::durable_batch) has reached it.
-    pub batch: u64,
-}
+use crate::wire::{MAX_LABEL, MAX_REASON, Why};
 
 /// Why nothing more comes from an inbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,11 +73,20 @@ impl Machine {
         channel.inbox.grant(window_of(&config));
         // What has waited for a reader is not late yet.
         channel.inbox.watch.forgive(now);
-        let outbox = Outbox::new(config.outbox_messages, config.outbox_bytes);
+        let limits = Limits {
+            messages: config.outbox_messages,
+            bytes: config.outbox_bytes,
+            large: config.outbox_large,
+        };
         match channel.local.as_mut() {
-            Some(local) => local.outbox.set_limits(config.outbox_messages, config.outbox_bytes),
-            None => self.open_local(key, label, config.delivery, outbox),
+            Some(local) => local.outbox.set_limits(limits),
+            None => self.open_local(key, label, Outbox::new(config.delivery, limits)),
         }
+        let local = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut());
+        if let Some(local) = local.filter(|local| !local.share.is_queued()) {
+            local.share = Share::new(config.priority, config.weight);
+        }
+        self.touch(key);
         self.channels.incoming.retain(|&incoming| incoming != key);
         if self.channels.get(key).is_some_and(|channel| channel.remote.is_some()) {
             self.channels.tell_receiving.insert(key);
@@ -97,8 +95,9 @@ impl Machine {
         Ok(key)
     }
 
-    fn open_local(&mut self, key: ChannelKey, label: &str, delivery: Delivery, outbox: Outbox) {
-        let Some(id) = self.channels.open_local(key, delivery, outbox) else { return };
+    fn open_local(&mut self, key: ChannelKey, label: &str, outbox: Outbox) {
+        let delivery = outbox.mode();
+        let Some(id) = self.channels.open_local(key, outbox) else { return };
         let mark = self.journal.record(|| Record::Opened { channel: id, label: label.to_owned(), delivery });
         self.channels.tell_sending.insert(id);
         let attached = self.attached.is_some();
@@ -146,98 +145,11 @@ impl Machine {
         self.wakes.insert(Wake::Readable(key));
     }
 
-    // ---- sending ----
-
-    /// Accepts a message: numbered, room taken in the outbox. [`SendError::Full`] when there is no room.
-    pub fn send(
-        &mut self,
-        key: ChannelKey,
-        payload: Bytes,
-        options: SendOptions,
-        now: Instant,
-    ) -> Result<Accepted, SendError> {
-        let _ = (options, now);
-        if let Some(reason) = self.ended() {
-            return Err(SendError::Closed(reason));
-        }
-        let limit = self.peer.limits.map_or(u64::MAX, |limits| limits.max_message_size);
-        let limit = limit.min(self.limits.max_message_size);
-        if payload.len() as u64 > limit {
-            return Err(SendError::TooLarge { size: payload.len(), limit: limit as usize });
-        }
-        let channel = self.channels.get_mut(key).ok_or(SendError::Finished)?;
-        let local = channel.local.as_mut().ok_or(SendError::Finished)?;
-        if local.finished {
-            return Err(SendError::Finished);
-        }
-        if let Some(reason) = &local.refused {
-            return Err(SendError::Refused { reason: reason.clone() });
-        }
-        if !local.outbox.has_room(payload.len()) {
-            let (messages, bytes) = local.outbox.held();
-            return Err(SendError::Full { messages, bytes });
-        }
-        let (id, sequence) = (local.id, local.outbox.next());
-        let mark =
-            self.journal.record(|| Record::Accepted { channel: id, sequence, payload: payload.clone() });
-        local.outbox.push(payload, mark.batch);
-        channel.stats.accepted += 1;
-        self.channels.enqueue(key);
-        let id = MessageId { session: self.session, epoch: self.epoch, channel: id, sequence };
-        Ok(Accepted { id, batch: mark.batch })
-    }
-
-    /// Withdraws a message. Whether that can still have an effect: it is not over yet.
-    pub fn cancel(&mut self, key: ChannelKey, epoch: Epoch, sequence: Sequence, now: Instant) -> bool {
-        let _ = (key, epoch, sequence, now);
-        false
-    }
-
-    /// Gives a message another deadline, this long from now; `None`: none.
-    pub fn extend_deadline(
-        &mut self,
-        key: ChannelKey,
-        epoch: Epoch,
-        sequence: Sequence,
-        lifetime: Option<Duration>,
-        now: Instant,
-    ) -> Result<(), ExtendError> {
-        let _ = (key, epoch, sequence, lifetime, now);
-        Err(ExtendError::DeadlinePassed)
-    }
-
-    /// Large messages of this channel that are here in part, in the order of their numbers.
-    pub fn transfers(&self, key: ChannelKey) -> Vec<Transfer> {
-        let _ = key;
-        Vec::new()
-    }
-
-    /// The application does not want the rest of a large message: it is rejected. Whether it was here in part.
-    pub fn reject_transfer(
-        &mut self,
-        key: ChannelKey,
-        epoch: Epoch,
-        sequence: Sequence,
-        reason: &str,
-        now: Instant,
-    ) -> bool {
-        let _ = (key, epoch, sequence, reason, now);
-        false
-    }
-
-    /// How far a message sent on this channel has come.
-    pub fn progress(&self, key: ChannelKey, epoch: Epoch, sequence: Sequence) -> Progress {
-        let former = (epoch != self.epoch).then_some(epoch);
-        match self.channels.outbox(key, former).map(|outbox| outbox.progress(sequence)) {
-            Some(progress) if former.is_none() || matches!(progress, Progress::Resolved(_)) => progress,
-            _ => Progress::Resolved(Outcome::Unknown),
-        }
-    }
-
     // ---- receiving ----
 
     /// The next message, handed over and acknowledged at once. `None`: nothing now, see [`inbox_end`](Self::inbox_end).
     pub fn recv(&mut self, key: ChannelKey, now: Instant) -> Option<Delivered> {
+        self.expire_inbox(key, now);
         let message = self.channels.get_mut(key)?.inbox.next(now)?;
         self.resolve_received(key, &message, None, now);
         Some(message)
@@ -245,6 +157,7 @@ impl Machine {
 
     /// The next message, to be ended by `ack`, `reject` or `release`. `None`: nothing now, see [`inbox_end`](Self::inbox_end).
     pub fn recv_unacked(&mut self, key: ChannelKey, now: Instant) -> Option<Delivered> {
+        self.expire_inbox(key, now);
         let channel = self.channels.get_mut(key)?;
         let message = channel.inbox.next(now)?;
         channel.inbox.take(message.clone());
@@ -258,7 +171,7 @@ impl Machine {
 
     /// The application refuses a message that it had taken. The reason is cut to 256 bytes.
     pub fn reject(&mut self, key: ChannelKey, epoch: Epoch, sequence: Sequence, reason: &str, now: Instant) {
-        self.end_taken(key, epoch, sequence, Some(cut(reason)), now);
+        self.end_taken(key, epoch, sequence, Some(Why::Rejected(cut(reason))), now);
     }
 
     /// The application dropped a message without a word: it comes again (rule R2).
@@ -273,7 +186,7 @@ impl Machine {
             }
             Released::Exhausted => {
                 let reason = format!("handed over {attempts} times without an acknowledgement");
-                self.end_taken(key, epoch, sequence, Some(reason), now);
+                self.end_taken(key, epoch, sequence, Some(Why::Rejected(reason)), now);
             }
         }
     }
@@ -283,7 +196,7 @@ impl Machine {
         key: ChannelKey,
         epoch: Epoch,
         sequence: Sequence,
-        verdict: Option<String>,
+        verdict: Option<Why>,
         now: Instant,
     ) {
         let taken = self.channels.get_mut(key).and_then(|channel| channel.inbox.end_taken(epoch, sequence));
@@ -292,17 +205,20 @@ impl Machine {
         }
     }
 
-    fn resolve_received(
+    pub(super) fn resolve_received(
         &mut self,
         key: ChannelKey,
         message: &Delivered,
-        verdict: Option<String>,
+        verdict: Option<Why>,
         now: Instant,
     ) {
         let current = self.peer.epoch;
         let Some(channel) = self.channels.get_mut(key) else { return };
         let id = message.id;
-        let mark = self.journal.handled(id, current, verdict.as_deref());
+        let mark = match channel.inbox.is_reliable() {
+            true => self.journal.resolved(id, current, verdict.as_ref()),
+            false => self.journal.mark(),
+        };
         channel.inbox.resolve(message, current, verdict, mark);
         if let Some(config) = &channel.config {
             channel.inbox.grant(window_of(config));
@@ -328,7 +244,7 @@ impl Machine {
     // ---- questions ----
 
     /// Why nothing new is accepted, if so.
-    fn ended(&self) -> Option<CloseReason> {
+    pub(super) fn ended(&self) -> Option<CloseReason> {
         let closing = self.closing.as_ref().map(|closing| CloseReason {
             code: closing.code,
             side: Side::Local,
@@ -378,7 +294,7 @@ impl Machine {
 
     /// Accepted messages without an outcome.
     pub fn unresolved(&self) -> u64 {
-        let held = |channel: &Channel| channel.local.as_ref().map_or(0, |l| l.outbox.held().0);
+        let held = |channel: &Channel| channel.local.as_ref().map_or(0, |l| l.outbox.held().messages);
         self.channels.iter().map(|(_, channel)| held(channel) as u64).sum()
     }
 
@@ -399,10 +315,17 @@ impl Machine {
         }
     }
 
+    /// Channels open, either side.
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
     /// A snapshot of a channel's counters; `None` for one that has long been gone.
-    pub fn channel_stats(&self, key: ChannelKey) -> Option<ChannelStats> {
-        let live = self.channels.get(key).map(Channel::figures);
-        live.or_else(|| self.channels.opened().find(|&(opened, ..)| opened == key).map(|(.., stats)| stats))
+    pub fn channel_stats(&self, key: ChannelKey, now: Instant) -> Option<ChannelStats> {
+        let live = self.channels.get(key).map(|channel| channel.figures(Some(now)));
+        live.or_else(|| {
+            self.channels.opened(now).find(|&(opened, ..)| opened == key).map(|(.., stats)| stats)
+        })
     }
 
     /// The label of a channel; `None` for one that is gone.
@@ -411,8 +334,8 @@ impl Machine {
     }
 
     /// Label and counters of all channels that this side has opened, those included that are gone since not too long ago.
-    pub fn opened_channels(&self) -> impl Iterator<Item = (ChannelKey, &str, ChannelStats)> {
-        self.channels.opened()
+    pub fn opened_channels(&self, now: Instant) -> impl Iterator<Item = (ChannelKey, &str, ChannelStats)> {
+        self.channels.opened(now)
     }
 
     pub(super) fn wake_senders(&mut self) {
@@ -428,10 +351,7 @@ impl Machine {
         let mut changed = Vec::new();
         for (key, channel) in self.channels.iter_mut() {
             let Some(local) = channel.local.as_mut() else { continue };
-            let (rejected, unknown) = local.outbox.resolve_too_large(limit, &outcome);
-            channel.stats.rejected += rejected;
-            channel.stats.unknown += unknown;
-            if rejected + unknown > 0 {
+            if local.outbox.resolve_too_large(limit, &outcome) > 0 {
                 changed.push((key, local.id));
             }
         }

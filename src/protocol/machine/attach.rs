@@ -107,7 +107,7 @@ impl Machine {
             return match frame {
                 Frame::Control(control) => self.handle_control(link, control, now),
                 Frame::Data(data) => self.handle_data(link, data, now),
-                Frame::Body(_) => {}
+                Frame::Body(body) => self.handle_body(link, body, now),
                 Frame::Heartbeat(beat) => self.handle_heartbeat(link, beat, now),
             };
         }
@@ -329,7 +329,6 @@ impl Machine {
                 if count.unknown > 0 {
                     local.unheard = Some(local.outbox.floor());
                 }
-                channel.stats.unknown += count.unknown;
                 total.unknown += count.unknown;
                 total.redelivered += count.redelivered;
                 self.journal.changes(local.id, local.outbox.take_changes());
@@ -350,20 +349,21 @@ impl Machine {
             if let Some(remote) = channel.remote.as_mut() {
                 // What was told on the old link may be lost with it: it is over when it is told on this one.
                 (remote.told_ended, remote.told_window) = (false, Window::INITIAL);
-                channel.inbox.ledger.retell();
+                channel.inbox.retell();
                 receiving.push(key);
             }
             if let Some(local) = channel.local.as_mut() {
                 local.outbox.rewind();
                 // The peer may have been restarted from its store, and grant less than before.
                 (local.window, local.told_floor) = (Window::INITIAL, 0);
-                local.synced = !local.outbox.ever_written();
+                (local.synced, local.heard) = (!local.outbox.ever_written(), false);
                 sending.push(local.id);
                 if local.synced {
                     fresh.push(key);
                 }
             }
         }
+        self.clock.forget();
         self.channels.tell_sending.extend(sending);
         self.channels.tell_receiving.extend(receiving);
         self.ack_due = None;

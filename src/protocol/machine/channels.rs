@@ -4,6 +4,7 @@
 //! id; the *remote* half exists once the peer has announced it under the peer's id. Either may come first.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use crate::config::{ChannelConfig, Delivery};
 use crate::error::Outcome;
@@ -13,6 +14,7 @@ use crate::protocol::outbox::Outbox;
 use crate::protocol::types::{ChannelKey, ChannelStats, Window};
 
 use super::inbox::Inbox;
+use super::ready::{Part, Ready, Share};
 
 /// All channels of a session.
 #[derive(Debug, Default)]
@@ -32,8 +34,10 @@ pub(super) struct Channels {
     pub(super) tell_sending: BTreeSet<ChannelId>,
     /// Channels about which the peer is to be told what this side has.
     pub(super) tell_receiving: BTreeSet<ChannelKey>,
-    /// Channels with something to write, in turn.
-    pub(super) ready: VecDeque<ChannelKey>,
+    /// Channels with something to write.
+    pub(super) ready: Ready,
+    /// No channel has anything to do before this time. It may be too early, never too late.
+    timer: Option<Instant>,
     /// Outboxes of channels that are gone, for whoever still holds receipts of them.
     retired: VecDeque<Retired>,
 }
@@ -80,16 +84,17 @@ pub(super) struct Channel {
 #[derive(Debug)]
 pub(super) struct Local {
     pub(super) id: ChannelId,
-    pub(super) delivery: Delivery,
     pub(super) outbox: Outbox,
     /// What the peer grants.
     pub(super) window: Window,
     /// On the attached link it is known what the peer has.
     pub(super) synced: bool,
-    /// It is in the queue of those with something to write.
-    pub(super) queued: bool,
-    /// Bytes written since its last turn ended.
-    pub(super) turn: i64,
+    /// On the attached link the peer has spoken of the channel.
+    pub(super) heard: bool,
+    /// What it gets of the link's time.
+    pub(super) share: Share,
+    /// Numbers below this are reserved in the journal, from this batch on: those of unreliable messages.
+    pub(super) reserved: (Sequence, u64),
     pub(super) finished: bool,
     /// The peer said that it has everything to the end.
     pub(super) peer_ended: bool,
@@ -128,15 +133,15 @@ impl Remote {
 }
 
 impl Local {
-    pub(super) fn new(id: ChannelId, delivery: Delivery, outbox: Outbox) -> Self {
+    pub(super) fn new(id: ChannelId, outbox: Outbox) -> Self {
         Self {
             id,
-            delivery,
             outbox,
             window: Window::INITIAL,
             synced: false,
-            queued: false,
-            turn: 0,
+            heard: false,
+            share: Share::default(),
+            reserved: (0, 0),
             finished: false,
             peer_ended: false,
             peer_forgot: false,
@@ -151,10 +156,11 @@ impl Local {
     /// This side begins a new epoch: numbers start anew, and of what was sent nothing is known. Returns the outbox of the
     /// old one, in which everything is over, and how many messages it held.
     pub(super) fn restart(&mut self) -> (Outbox, u64) {
+        let unknown = self.outbox.resolve(self.outbox.floor(), self.outbox.next(), &Outcome::Unknown);
         let renewed = self.outbox.renewed();
-        let mut before = std::mem::replace(&mut self.outbox, renewed);
-        let unknown = before.resolve(before.floor(), before.next(), &Outcome::Unknown);
+        let before = std::mem::replace(&mut self.outbox, renewed);
         (self.window, self.synced, self.told_floor) = (Window::INITIAL, false, 0);
+        (self.heard, self.reserved) = (false, (0, 0));
         self.unheard = None;
         (self.peer_ended, self.peer_forgot) = (false, false);
         (self.refused, self.watch) = (None, StallWatch::default());
@@ -165,7 +171,7 @@ impl Local {
     fn is_over(&self) -> bool {
         self.finished
             && self.peer_ended
-            && self.outbox.held().0 == 0
+            && self.outbox.held().messages == 0
             && (self.peer_forgot || !self.outbox.owes_floor(self.told_floor))
     }
 }
@@ -195,19 +201,34 @@ impl Channel {
         }
     }
 
-    /// A snapshot of the counters and gauges.
-    pub(super) fn figures(&self) -> ChannelStats {
-        let (outbox_messages, outbox_bytes) = self.local.as_ref().map_or((0, 0), |local| local.outbox.held());
-        let (inbox_messages, inbox_bytes) = self.inbox.held();
-        let counts = self.inbox.counts;
+    /// A snapshot of the counters and gauges, delays up to `now`.
+    pub(super) fn figures(&self, now: Option<Instant>) -> ChannelStats {
+        let (outbox, inbox) = (self.local.as_ref().map(|local| &local.outbox), &self.inbox);
+        let held = outbox.map(Outbox::held).unwrap_or_default();
+        let ended = outbox.map(Outbox::ended).unwrap_or_default();
+        let waiting = outbox.and_then(Outbox::oldest_unwritten).zip(now);
+        let (inbox_messages, inbox_bytes, partial_bytes) = inbox.figures();
         ChannelStats {
-            outbox_messages,
-            outbox_bytes,
-            received: counts.received,
-            duplicates: counts.duplicates,
-            delivered: counts.delivered,
+            handled: ended.handled,
+            rejected: ended.rejected,
+            expired: ended.expired,
+            superseded: ended.superseded,
+            cancelled: ended.cancelled,
+            dropped: ended.dropped,
+            unknown: ended.unknown,
+            outbox_messages: held.messages,
+            outbox_bytes: held.bytes + held.large,
+            outbox_delay: waiting.map_or(Duration::ZERO, |(since, now)| now.saturating_duration_since(since)),
+            received: inbox.counts.received,
+            duplicates: inbox.counts.duplicates,
+            delivered: inbox.counts.delivered,
+            stale: inbox.counts.stale,
+            late: inbox.counts.late,
+            overflowed: inbox.counts.overflowed,
+            missing: inbox.missing(),
             inbox_messages: inbox_messages as usize,
             inbox_bytes: inbox_bytes as usize,
+            partial_bytes: partial_bytes as usize,
             ..self.stats
         }
     }
@@ -215,10 +236,21 @@ impl Channel {
     /// Whether the peer is to be told something of what this side has, or may have.
     pub(super) fn has_news(&self) -> bool {
         self.remote.as_ref().is_some_and(|remote| {
-            self.inbox.ledger.has_news()
+            self.inbox.has_news()
                 || self.inbox.granted != remote.told_window
                 || (self.is_inbox_through() && !remote.told_ended)
         })
+    }
+
+    /// When something is to be done for it.
+    fn timer(&self, rtt: Duration) -> Option<Instant> {
+        let sending = self
+            .local
+            .as_ref()
+            .map(|local| [local.watch.deadline(), local.outbox.deadline(), local.outbox.loss_deadline(rtt)]);
+        let receiving =
+            [self.config.as_ref().and_then(|_| self.inbox.watch.deadline()), self.inbox.deadline()];
+        sending.into_iter().flatten().chain(receiving).flatten().min()
     }
 
     /// Why nothing (more) is taken of this channel.
@@ -291,15 +323,10 @@ impl Channels {
     }
 
     /// Gives the channel a local half with a new id.
-    pub(super) fn open_local(
-        &mut self,
-        key: ChannelKey,
-        delivery: Delivery,
-        outbox: Outbox,
-    ) -> Option<ChannelId> {
+    pub(super) fn open_local(&mut self, key: ChannelKey, outbox: Outbox) -> Option<ChannelId> {
         let id = ChannelId(self.next_local);
         self.next_local = self.next_local.checked_add(1)?;
-        self.insert_local(key, Local::new(id, delivery, outbox));
+        self.insert_local(key, Local::new(id, outbox));
         Some(id)
     }
 
@@ -376,14 +403,46 @@ impl Channels {
         }
     }
 
-    /// Puts the channel in the queue of those with something to write.
+    /// Puts the channel in the queues of those with something to write.
     pub(super) fn enqueue(&mut self, key: ChannelKey) {
-        if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut())
-            && !local.queued
-        {
-            local.queued = true;
-            self.ready.push_back(key);
+        if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) {
+            self.ready.push(key, Part::Records, &mut local.share);
+            if local.outbox.has_body() {
+                self.ready.push(key, Part::Bodies, &mut local.share);
+            }
         }
+    }
+
+    /// The same for its large messages alone.
+    pub(super) fn enqueue_bodies(&mut self, key: ChannelKey) {
+        if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) {
+            self.ready.push(key, Part::Bodies, &mut local.share);
+        }
+    }
+
+    /// The first of those with something to write has written this many bytes, or had nothing.
+    pub(super) fn spend(&mut self, key: ChannelKey, bytes: Option<i64>) {
+        let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) else { return };
+        match bytes {
+            Some(bytes) => self.ready.spend(bytes, &mut local.share),
+            None => self.ready.pop(&mut local.share),
+        }
+    }
+
+    /// The time of the channel may have come nearer.
+    pub(super) fn touch(&mut self, key: ChannelKey, rtt: Duration) {
+        let timer = self.all.get(&key).and_then(|channel| channel.timer(rtt));
+        self.timer = [self.timer, timer].into_iter().flatten().min();
+    }
+
+    /// Looks at every channel for when there is something to do.
+    pub(super) fn retime(&mut self, rtt: Duration) {
+        self.timer = self.all.values().filter_map(|channel| channel.timer(rtt)).min();
+    }
+
+    /// No channel has anything to do before this.
+    pub(super) fn timer(&self) -> Option<Instant> {
+        self.timer
     }
 
     /// Whether both directions are over and both sides know.
@@ -405,9 +464,9 @@ impl Channels {
 
     /// Figures of all channels that this side has opened, under their labels: of those that are gone too, as long as their
     /// outboxes are kept.
-    pub(super) fn opened(&self) -> impl Iterator<Item = (ChannelKey, &str, ChannelStats)> {
+    pub(super) fn opened(&self, now: Instant) -> impl Iterator<Item = (ChannelKey, &str, ChannelStats)> {
         let live = self.all.iter().filter(|(_, channel)| channel.local.is_some());
-        let live = live.map(|(&key, channel)| (key, channel.label.as_str(), channel.figures()));
+        let live = live.map(move |(&key, channel)| (key, channel.label.as_str(), channel.figures(Some(now))));
         let retired = self.retired.iter().filter_map(|retired| {
             let (label, stats) = retired.last.as_ref()?;
             Some((retired.key, label.as_str(), *stats))
@@ -432,7 +491,7 @@ impl Channels {
     /// Forgets a channel. Its ids are not given again.
     pub(super) fn remove(&mut self, key: ChannelKey) {
         let Some(channel) = self.all.remove(&key) else { return };
-        let last = channel.figures();
+        let last = channel.figures(None);
         self.by_label.remove(&channel.label);
         if let Some(local) = channel.local {
             self.by_local.remove(&local.id);
@@ -444,7 +503,7 @@ impl Channels {
             self.by_remote.remove(&remote.id);
         }
         self.tell_receiving.remove(&key);
-        self.ready.retain(|&ready| ready != key);
+        self.ready.remove(key);
         self.incoming.retain(|&incoming| incoming != key);
     }
 }

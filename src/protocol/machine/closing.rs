@@ -189,7 +189,7 @@ impl Machine {
             keys.push(key);
             if let Some(local) = channel.local.as_mut() {
                 let (start, end) = (local.outbox.floor(), local.outbox.next());
-                channel.stats.unknown += local.outbox.resolve(start, end, &Outcome::Unknown);
+                local.outbox.resolve(start, end, &Outcome::Unknown);
             }
         }
         keys.into_iter().for_each(|key| self.wake_channel(key));
@@ -209,10 +209,9 @@ impl Machine {
             keys.push(key);
             if let Some(local) = channel.local.as_mut() {
                 let (outbox, count) = local.restart();
-                channel.stats.unknown += count;
                 undelivered += count;
                 retired.push((key, outbox));
-                let (channel, label, delivery) = (local.id, channel.label.clone(), local.delivery);
+                let (channel, label, delivery) = (local.id, channel.label.clone(), local.outbox.mode());
                 self.journal.record(|| Record::Opened { channel, label, delivery });
                 if local.finished {
                     self.journal.record(|| Record::Finished { channel });

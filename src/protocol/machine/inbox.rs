@@ -1,44 +1,68 @@
-//! The receiving half of a channel, composed: dedup, then order, then the application's hands, then the ledger of what
-//! the sender is told.
+//! The receiving half of a channel, composed.
 //!
 //! ```text
-//!   Data ──> Dedup ──new──> Reorder ──in order──> recv ─────────────────────> Ledger: handled
-//!              │                                  recv_unacked ──> Handover ──> ack / reject
-//!              └──duplicate: dropped, counted
+//!   Data ───────────────> Dedup ──new──> Reorder ──ready──> recv ─────────────────────> Ledger: handled
+//!   Body ──> Bodies ──whole──^              │               recv_unacked ──> Handover ──> ack / reject
+//!                                           └──expired, superseded, skipped ───────────> Ledger: verdict
 //! ```
 //!
 //! All of it is keyed by the sender's epoch. When the sender begins a new one, what was received under the old is still handed
-//! over (`leftover`), but nobody is told any more.
+//! over (`leftover`), but nobody is told any more. Unreliable channels have no ledger: nobody is told anything of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+use crate::config::{Delivery, LARGE};
 use crate::id::{ChannelId, Epoch, MessageId, Sequence, SessionId};
 use crate::protocol::acks::{Ledger, Report};
-use crate::protocol::dedup::{Admission, Dedup};
+use crate::protocol::bodies::Bodies;
+use crate::protocol::dedup::{Dedup, Recent};
+use crate::protocol::fragments::Fragments;
 use crate::protocol::handover::{Handover, Released};
 use crate::protocol::journal::ReceivedLane;
 use crate::protocol::liveness::StallWatch;
+use crate::protocol::ranges::RangeSet;
 use crate::protocol::reorder::Reorder;
-use crate::protocol::types::{Delivered, Window};
-use crate::wire::Data;
+use crate::protocol::types::{Delivered, Transfer, Window};
+use crate::wire::Why;
 
 use super::journaling::Mark;
+
+mod arriving;
+mod passing;
+
+pub(super) use arriving::Arrival;
+pub(super) use passing::Gone;
 
 /// The receiving half of a channel.
 #[derive(Debug)]
 pub(super) struct Inbox {
+    mode: Delivery,
     dedup: Dedup,
-    reorder: Reorder<Delivered>,
+    /// Instead of it, on unreliable channels.
+    recent: Recent,
+    row: Reorder<Delivered>,
+    bodies: Bodies,
+    fragments: Fragments,
     handover: Handover,
     leftover: VecDeque<Delivered>,
     pub(super) ledger: Ledger,
+    /// Everything that is over, told or not, under the current epoch.
+    over: RangeSet,
     floor: Sequence,
     /// What the sender may have on its way here; grows only, within an epoch.
     pub(super) granted: Window,
     /// Arrived under the current epoch and not resolved.
     held: Held,
     leftover_held: Held,
+    /// Messages in `row` and `bodies` that expire.
+    deadlines: BTreeSet<(Instant, Sequence)>,
+    /// Deadlines that were changed before their message came.
+    extensions: BTreeMap<Sequence, Option<Instant>>,
+    /// One past the last message handed over of a channel with an order.
+    handed: Sequence,
+    /// Of large messages more is here than the sender was told.
+    partial_news: bool,
     /// Why this side's application takes nothing more, whatever the sender's epoch.
     pub(super) refused: Option<String>,
     pub(super) watch: StallWatch,
@@ -49,6 +73,7 @@ pub(super) struct Inbox {
 struct Held {
     messages: u64,
     bytes: u64,
+    large: u64,
 }
 
 /// Counters for `stats()`.
@@ -57,94 +82,96 @@ pub(super) struct Counts {
     pub(super) received: u64,
     pub(super) duplicates: u64,
     pub(super) delivered: u64,
-}
-
-/// What an arriving message was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
-    /// New; to be handed over, or to be rejected at once if the inbox is refused.
-    New,
-    /// Known.
-    Duplicate,
-    /// More than the sender was allowed.
-    BeyondWindow,
+    pub(super) stale: u64,
+    pub(super) late: u64,
+    pub(super) overflowed: u64,
 }
 
 impl Inbox {
     pub(super) fn new() -> Self {
         Self {
+            mode: Delivery::ReliableOrdered,
             dedup: Dedup::default(),
-            reorder: Reorder::default(),
+            recent: Recent::default(),
+            row: Reorder::new(true),
+            bodies: Bodies::default(),
+            fragments: Fragments::default(),
             handover: Handover::default(),
             leftover: VecDeque::new(),
             ledger: Ledger::default(),
+            over: RangeSet::default(),
             floor: 0,
             granted: Window::INITIAL,
             held: Held::default(),
             leftover_held: Held::default(),
+            deadlines: BTreeSet::new(),
+            extensions: BTreeMap::new(),
+            handed: 0,
+            partial_news: false,
             refused: None,
             watch: StallWatch::default(),
             counts: Counts::default(),
         }
     }
 
+    /// The sender says how it sends. Nothing has arrived yet under its epoch.
+    pub(super) fn set_mode(&mut self, mode: Delivery) {
+        self.mode = mode;
+        self.row = Reorder::new(mode == Delivery::ReliableOrdered);
+    }
+
     /// The inbox that a journal remembers.
-    pub(super) fn restore(session: SessionId, epoch: Epoch, channel: ChannelId, lane: ReceivedLane) -> Self {
+    pub(super) fn restore(
+        session: SessionId,
+        epoch: Epoch,
+        channel: ChannelId,
+        lane: ReceivedLane,
+        deadline: impl Fn(u64) -> Option<Instant>,
+    ) -> Self {
         let mut inbox = Self::new();
+        inbox.set_mode(lane.delivery);
         inbox.floor = lane.floor;
         inbox.dedup = Dedup::restore(lane.received.clone());
         // Whatever is handled in one piece needs no second look; the rest is at most a window.
         let settled = lane.handled.below().max(lane.floor);
-        for (&sequence, (redelivered, payload)) in lane.untaken.range(..settled) {
-            inbox.leftover_held.add(payload.len());
-            let id = MessageId { session, epoch, channel, sequence };
-            let (redelivered, payload) = (*redelivered, payload.clone());
-            inbox.leftover.push_back(Delivered { id, payload, redelivered, attempt: 1, skipped: 0 });
+        inbox.row.raise_floor(settled);
+        for &(start, end) in lane.handled.above() {
+            inbox.row.pass(start, end);
         }
-        inbox.reorder.raise_floor(settled);
-        let pieces = [(0, lane.received.below())].into_iter().chain(lane.received.above().iter().copied());
-        for sequence in pieces.flat_map(|(start, end)| start.max(settled)..end) {
-            if let Some((redelivered, payload)) = lane.untaken.get(&sequence) {
-                inbox.held.add(payload.len());
-                let id = MessageId { session, epoch, channel, sequence };
-                let (redelivered, payload) = (*redelivered, payload.clone());
-                inbox
-                    .reorder
-                    .insert(sequence, Delivered { id, payload, redelivered, attempt: 1, skipped: 0 });
+        for (sequence, kept) in lane.untaken {
+            let id = MessageId { session, epoch, channel, sequence };
+            let (redelivered, payload) = (kept.redelivered, kept.payload);
+            let deadline = kept.deadline_ms.and_then(&deadline);
+            let message = Delivered { id, payload, redelivered, attempt: 1, skipped: 0, deadline };
+            if sequence < settled {
+                inbox.leftover_held.add(message.payload.len());
+                inbox.leftover.push_back(message);
             } else {
-                inbox.reorder.pass(sequence);
+                inbox.put(message);
             }
         }
+        inbox.handed = settled;
+        inbox.over = lane.handled.clone();
         inbox.ledger = Ledger::restore(lane.received, lane.handled, lane.verdicts);
         inbox
     }
 
-    /// A message arrived; `id` is its full name.
-    pub(super) fn arrive(&mut self, id: MessageId, data: Data, mark: Mark, now: Instant) -> Arrival {
-        let resolved_below = self.floor.max(self.ledger.handled_below());
-        let after = self.held.bytes.saturating_add(data.payload.len() as u64);
-        if after > self.granted.bytes && !self.knows(id.sequence) {
-            return Arrival::BeyondWindow;
-        }
-        match self.dedup.admit(id.sequence, resolved_below, self.granted.messages) {
-            Admission::BeyondWindow => Arrival::BeyondWindow,
-            Admission::Duplicate => {
-                self.counts.duplicates += 1;
-                Arrival::Duplicate
-            }
-            Admission::New => {
-                self.counts.received += 1;
-                self.held.add(data.payload.len());
-                self.ledger.note_received(id.sequence, mark.batch, mark.durable);
-                let (redelivered, payload) = (data.redelivered, data.payload);
-                self.reorder
-                    .insert(id.sequence, Delivered { id, payload, redelivered, attempt: 1, skipped: 0 });
-                if self.reorder.has_ready() {
-                    self.watch.filled(now);
-                }
-                Arrival::New
-            }
-        }
+    /// Whether the sender is told what becomes of its messages.
+    pub(super) fn is_reliable(&self) -> bool {
+        self.mode.is_reliable()
+    }
+
+    /// Whether a message with this number is to be remembered when it comes: it is new.
+    pub(super) fn remembers(&self, sequence: Sequence) -> bool {
+        self.mode.is_reliable() && !self.knows(sequence)
+    }
+
+    /// A message stands in the row from now on.
+    fn put(&mut self, message: Delivered) {
+        let sequence = message.id.sequence;
+        self.held.add(message.payload.len());
+        self.deadlines.extend(message.deadline.map(|deadline| (deadline, sequence)));
+        self.row.insert(sequence, message);
     }
 
     /// Whether a message has arrived before, or was given up by its sender.
@@ -156,20 +183,28 @@ impl Inbox {
     /// more: the sender has given up knowing what becomes of it.
     /// Returns whether the floor was lower.
     pub(super) fn raise_floor(&mut self, epoch: Epoch, floor: Sequence) -> bool {
-        let raised = floor > self.floor;
+        let raised = floor > self.floor && self.mode.is_reliable();
         if raised {
+            if self.dedup.seen().first_missing(0) == 0 && self.dedup.seen().is_whole() {
+                // What was over before the first message came is not missed.
+                self.handed = floor;
+            }
             if floor > self.ledger.handled_below() {
                 let passed = self.floor..floor;
-                let given_up = |id: MessageId| id.epoch == epoch && passed.contains(&id.sequence);
-                let here = self.reorder.iter().chain(self.handover.iter());
-                for message in here.filter(|message| given_up(message.id)) {
+                let given_up =
+                    |message: &&Delivered| message.id.epoch == epoch && passed.contains(&message.id.sequence);
+                let here = self.row.iter().map(|(_, message)| message).chain(self.handover.iter());
+                for message in here.filter(given_up) {
                     self.held.remove(message.payload.len());
                     self.leftover_held.add(message.payload.len());
                 }
             }
             self.floor = floor;
             self.dedup.raise_floor(floor);
-            self.reorder.raise_floor(floor);
+            self.row.raise_floor(floor);
+            self.over.insert_range(0, floor);
+            self.bodies.raise_floor(floor);
+            self.extensions = self.extensions.split_off(&floor);
             self.ledger.raise_floor(floor);
         }
         raised
@@ -177,14 +212,21 @@ impl Inbox {
 
     /// The sender begins a new epoch: its numbers start anew. What was received stays to be handed over.
     pub(super) fn begin_epoch(&mut self) {
-        self.leftover.extend(self.reorder.drain().map(|(_, message)| message));
+        self.leftover.extend(self.row.drain().map(|(_, message)| message));
         self.leftover_held.messages += self.held.messages;
         self.leftover_held.bytes += self.held.bytes;
+        self.leftover_held.large += self.held.large;
         self.held = Held::default();
         self.dedup = Dedup::default();
-        self.reorder = Reorder::default();
+        self.recent = Recent::default();
+        self.row = Reorder::new(true);
+        self.bodies = Bodies::default();
+        self.fragments = Fragments::default();
         self.ledger = Ledger::default();
-        self.floor = 0;
+        self.over = RangeSet::default();
+        self.deadlines.clear();
+        self.extensions.clear();
+        (self.floor, self.handed) = (0, 0);
         self.granted = Window::INITIAL;
     }
 
@@ -193,32 +235,52 @@ impl Inbox {
         let wanted = Window {
             messages: window.messages.saturating_sub(self.leftover_held.messages),
             bytes: window.bytes.saturating_sub(self.leftover_held.bytes),
-            large: window.large,
+            large: window.large.saturating_sub(self.leftover_held.large),
         };
         self.granted = self.granted.max(wanted);
     }
 
     /// Whether former epochs left more here than one window may hold.
     pub(super) fn is_overfull(&self, window: Window) -> bool {
-        let (messages, bytes) =
-            (self.leftover_held.messages + self.held.messages, self.leftover_held.bytes + self.held.bytes);
-        messages > window.messages.saturating_mul(2) || bytes > window.bytes.saturating_mul(2)
+        let held = self.all_held();
+        held.messages > window.messages.saturating_mul(2)
+            || held.bytes > window.bytes.saturating_mul(2)
+            || held.large > window.large.saturating_mul(2)
     }
 
     /// The next message for the application: returned ones first, then by age.
     pub(super) fn next(&mut self, now: Instant) -> Option<Delivered> {
-        let message = self.handover.next_returned().or_else(|| {
-            let fresh = self.leftover.pop_front().or_else(|| self.reorder.pop().map(|(_, message)| message));
-            self.counts.delivered += u64::from(fresh.is_some());
-            fresh
-        })?;
+        let message = self.handover.next_returned().or_else(|| self.next_fresh(now))?;
         self.watch.progress(self.has_next(), now);
+        Some(message)
+    }
+
+    fn next_fresh(&mut self, now: Instant) -> Option<Delivered> {
+        // Nobody needs to be told of what former epochs left.
+        while self.leftover.front().and_then(|message| message.deadline).is_some_and(|at| at <= now) {
+            self.counts.late += 1;
+            let message = self.leftover.pop_front()?;
+            self.leftover_held.remove(message.payload.len());
+        }
+        if let Some(message) = self.leftover.pop_front() {
+            self.counts.delivered += 1;
+            return Some(message);
+        }
+        let (sequence, mut message) = self.row.pop()?;
+        if let Some(deadline) = message.deadline {
+            self.deadlines.remove(&(deadline, sequence));
+        }
+        if self.mode.is_ordered() {
+            message.skipped = sequence.saturating_sub(self.handed);
+            self.handed = self.handed.max(sequence + 1);
+        }
+        self.counts.delivered += 1;
         Some(message)
     }
 
     /// Whether `next` has something.
     pub(super) fn has_next(&self) -> bool {
-        self.handover.has_returned() || !self.leftover.is_empty() || self.reorder.has_ready()
+        self.handover.has_returned() || !self.leftover.is_empty() || self.row.has_ready()
     }
 
     /// Puts a message into the application's hands until `end` or `release`.
@@ -251,12 +313,21 @@ impl Inbox {
         &mut self,
         message: &Delivered,
         current: Option<Epoch>,
-        verdict: Option<String>,
+        verdict: Option<Why>,
         mark: Mark,
     ) {
-        if Some(message.id.epoch) == current && message.id.sequence >= self.floor {
+        let sequence = message.id.sequence;
+        if !self.mode.is_reliable() && Some(message.id.epoch) == current {
             self.held.remove(message.payload.len());
-            self.ledger.note_handled(message.id.sequence, verdict, mark.batch, mark.durable);
+        } else if Some(message.id.epoch) == current && sequence >= self.floor {
+            self.held.remove(message.payload.len());
+            self.over.insert(sequence);
+            match verdict {
+                None => self.ledger.note_handled(sequence, mark.batch, mark.durable),
+                Some(why) => {
+                    self.ledger.note_passed(sequence, sequence + 1, why, mark.batch, mark.durable);
+                }
+            }
         } else {
             self.leftover_held.remove(message.payload.len());
         }
@@ -267,14 +338,16 @@ impl Inbox {
         let mut all = Vec::new();
         all.extend(std::iter::from_fn(|| self.handover.next_returned()));
         all.extend(self.leftover.drain(..));
-        all.extend(self.reorder.drain().map(|(_, message)| message));
+        all.extend(self.row.drain().map(|(_, message)| message));
+        self.deadlines.clear();
         self.watch.progress(false, now);
         all
     }
 
-    /// Whether everything below `end` has arrived, been handed over and resolved.
+    /// Whether everything below `end` has arrived, been handed over and resolved. Of what is unreliable nothing is awaited.
     pub(super) fn is_through(&self, end: Sequence) -> bool {
-        self.dedup.seen().below() >= end && !self.has_next() && self.handover.taken_len() == 0
+        let arrived = self.dedup.seen().below() >= end || !self.mode.is_reliable();
+        arrived && !self.has_next() && self.handover.taken_len() == 0
     }
 
     /// The next part of what the sender is to be told.
@@ -282,20 +355,63 @@ impl Inbox {
         self.ledger.report()
     }
 
-    /// Messages and bytes that arrived and are not resolved.
-    pub(super) fn held(&self) -> (u64, u64) {
-        (self.held.messages + self.leftover_held.messages, self.held.bytes + self.leftover_held.bytes)
+    /// Whether the sender is to be told of messages, or of parts of some.
+    pub(super) fn has_news(&self) -> bool {
+        self.partial_news || self.ledger.has_news()
+    }
+
+    /// How much is here of large messages, for their sender.
+    pub(super) fn tell_partial(&mut self) -> Vec<(Sequence, u64)> {
+        self.partial_news = false;
+        self.bodies.iter().map(|(sequence, bytes, _)| (sequence, bytes)).collect()
+    }
+
+    /// A new link: everything is to be told again.
+    pub(super) fn retell(&mut self) {
+        self.ledger.retell();
+        self.partial_news = self.bodies.sizes().0 > 0;
+    }
+
+    /// Large messages that are here in part.
+    pub(super) fn transfers(&self, name: impl Fn(Sequence) -> MessageId) -> Vec<Transfer> {
+        let transfer = |(sequence, received, size)| Transfer { id: name(sequence), received, size };
+        self.bodies.iter().map(transfer).collect()
+    }
+
+    /// Messages and bytes that arrived and are not resolved, and bytes of those that are here in part.
+    pub(super) fn figures(&self) -> (u64, u64, u64) {
+        let held = self.all_held();
+        let partial = self.bodies.sizes().1 + self.fragments.held() as u64;
+        (held.messages, held.bytes + held.large, partial)
+    }
+
+    /// Unreliable messages that never came.
+    pub(super) fn missing(&self) -> u64 {
+        self.recent.missing()
+    }
+
+    fn all_held(&self) -> Held {
+        Held {
+            messages: self.held.messages + self.leftover_held.messages,
+            bytes: self.held.bytes + self.leftover_held.bytes,
+            large: self.held.large + self.leftover_held.large,
+        }
     }
 }
 
 impl Held {
     fn add(&mut self, bytes: usize) {
         self.messages += 1;
-        self.bytes += bytes as u64;
+        *self.of(bytes) += bytes as u64;
     }
 
     fn remove(&mut self, bytes: usize) {
         self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes as u64);
+        let held = self.of(bytes);
+        *held = held.saturating_sub(bytes as u64);
+    }
+
+    fn of(&mut self, bytes: usize) -> &mut u64 {
+        if bytes > LARGE { &mut self.large } else { &mut self.bytes }
     }
 }

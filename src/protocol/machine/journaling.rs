@@ -4,6 +4,7 @@
 use crate::id::{ChannelId, Epoch, MessageId, SessionId};
 use crate::protocol::journal::{Batch, Record};
 use crate::protocol::outbox::Changes;
+use crate::wire::Why;
 
 /// The journal as the machine sees it. Without a store it takes nothing, and everything counts as durable.
 #[derive(Debug)]
@@ -42,12 +43,15 @@ impl Journal {
 
     /// Remembers that a received message is over, if it is of the sender's `current` epoch: the numbers of another one
     /// mean other messages.
-    pub(super) fn handled(&mut self, id: MessageId, current: Option<Epoch>, verdict: Option<&str>) -> Mark {
+    pub(super) fn resolved(&mut self, id: MessageId, current: Option<Epoch>, verdict: Option<&Why>) -> Mark {
         if Some(id.epoch) != current {
             return self.mark();
         }
-        let (channel, sequence, verdict) = (id.channel, id.sequence, verdict.map(str::to_owned));
-        self.record(|| Record::Handled { channel, sequence, verdict })
+        let (channel, sequence) = (id.channel, id.sequence);
+        self.record(|| match verdict {
+            None => Record::Handled { channel, sequence },
+            Some(why) => Record::Passed { channel, start: sequence, end: sequence + 1, why: why.clone() },
+        })
     }
 
     /// Remembers what has changed in the outbox of a channel.

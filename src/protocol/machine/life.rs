@@ -6,7 +6,9 @@ use super::Machine;
 use crate::error::{CloseCode, CloseReason, Side};
 use crate::protocol::backoff::Attempt;
 use crate::protocol::heartbeat::Pulse;
-use crate::protocol::types::{Event, LinkId, LinkSample, Output, PathLiveness, ProcessLiveness, Role};
+use crate::protocol::types::{
+    ChannelKey, Event, LinkId, LinkSample, Output, PathLiveness, ProcessLiveness, Role,
+};
 use crate::wire::{BeatKind, Frame, Health, Heartbeat};
 
 /// When a timer comes this much later than promised, the process was stopped or the machine slept: nobody else is to blame, and
@@ -30,6 +32,7 @@ impl Machine {
         self.lease_timeout(now);
         self.heart_timeout(now);
         self.service_timeout(now);
+        self.channels_timeout(now);
         if self.closed.is_none() && self.expiry().is_some_and(|at| now >= at) {
             let (code, side) = (CloseCode::Expired, Side::Local);
             let reason = "no connection for longer than the session is kept".to_owned();
@@ -45,11 +48,6 @@ impl Machine {
         }
         let attached = self.attached.as_ref();
         let heart = attached.and_then(|attached| attached.heart.as_ref());
-        let watches = self.channels.iter().flat_map(|(_, channel)| {
-            let sender = channel.local.as_ref().and_then(|local| local.watch.deadline());
-            let receiver = channel.config.as_ref().and_then(|_| channel.inbox.watch.deadline());
-            [sender, receiver]
-        });
         [
             linger,
             self.closing.as_ref().map(|closing| closing.deadline()),
@@ -60,9 +58,9 @@ impl Machine {
             heart.and_then(|heart| heart.sample_deadline()),
             self.ack_due.filter(|_| self.may_write() && !self.channels.tell_receiving.is_empty()),
             self.expiry(),
+            self.channels.timer(),
         ]
         .into_iter()
-        .chain(watches)
         .flatten()
         .min()
     }
@@ -95,6 +93,28 @@ impl Machine {
                 local.watch.forgive(now);
             }
         }
+    }
+
+    /// Deadlines of messages, and datagrams that are lost.
+    fn channels_timeout(&mut self, now: Instant) {
+        let rtt = self.rtt();
+        let keys: Vec<ChannelKey> = match self.channels.timer() {
+            Some(timer) if timer <= now => self.channels.iter().map(|(key, _)| key).collect(),
+            _ => return,
+        };
+        for key in keys {
+            self.expire_inbox(key, now);
+            let local = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut());
+            if let Some(local) = local {
+                let id = local.id;
+                let lost = local.outbox.detect_loss(rtt, now);
+                if local.outbox.expire(now) || lost {
+                    self.settle_sent(key, id, false);
+                }
+            }
+        }
+        self.channels.retime(rtt);
+        self.check_drained(now);
     }
 
     // ---- dialing ----
@@ -286,7 +306,7 @@ impl Machine {
     pub(super) fn send_beat(&mut self, link: LinkId, kind: BeatKind, parity: bool) {
         self.counts.beats_sent += 1;
         let beat = Heartbeat { kind, parity, health: self.health(), interval: self.interval };
-        self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat) });
+        self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat), priority: 0 });
     }
 
     // ---- service ----

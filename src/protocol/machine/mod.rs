@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `attach` | links: Hello, Welcome, fencing, resume and reset |
 //! | `channels`, `inbox` | channels and their receiving halves |
-//! | `transfer` | frames in and out, data |
+//! | `ready` | whose turn it is to be written |
+//! | `transfer` | frames out: which comes next |
+//! | `arrival` | data in |
 //! | `telling` | what both sides tell of their channels |
-//! | `app` | what the application asks for |
+//! | `app`, `sends` | what the application asks for |
 //! | `life` | time: dialing again, heartbeat, liveness, expiry |
 //! | `closing` | the end of a session |
 //! | `journaling` | records on their way to a store |
@@ -22,22 +24,27 @@ use crate::protocol::heartbeat::Heart;
 use crate::protocol::journal::{Record, Snapshot};
 use crate::protocol::liveness::Lease;
 use crate::protocol::outbox::Outbox;
+use crate::protocol::peer_clock::PeerClock;
 use crate::protocol::types::{
     ChannelKey, Event, LinkId, LinkInfo, LinkSample, Output, PathLiveness, ProcessLiveness, Role, Setup, Wake,
 };
 use crate::wire::{Control, Frame, Health, PeerLimits, Secret, Welcome};
 
 mod app;
+mod arrival;
 mod attach;
 mod channels;
 mod closing;
 mod inbox;
 mod journaling;
 mod life;
+mod ready;
+mod sends;
 mod telling;
 mod transfer;
 
-pub use app::{Accepted, InboxEnd};
+pub use app::InboxEnd;
+pub use sends::Accepted;
 
 use channels::Channels;
 use closing::Closing;
@@ -54,6 +61,9 @@ pub struct Machine {
     epoch: Epoch,
     limits: PeerLimits,
     durable: bool,
+    clock: PeerClock,
+    /// What the calendar showed when the clock began.
+    wall_ms: u64,
     interval: u8,
     session_expiry: Duration,
     random: Random,
@@ -183,8 +193,11 @@ impl Machine {
         machine.channels.reserve(snapshot.next_channel, snapshot.next_remote);
         for (id, lane) in snapshot.sending {
             let key = machine.channels.meet(&lane.label);
-            let outbox = Outbox::restore(lane.next, lane.open, &lane.doubted);
-            let mut local = channels::Local::new(id, lane.delivery, outbox);
+            let open = lane.open.into_iter().map(|(sequence, kept)| {
+                (sequence, kept.payload, kept.deadline_ms.and_then(|at| machine.instant_of(at)))
+            });
+            let outbox = Outbox::restore(lane.delivery, lane.next, open, &lane.doubted, now);
+            let mut local = channels::Local::new(id, outbox);
             local.finished = lane.finished;
             // Whether the peer had heard the floor is not remembered.
             local.unheard = (local.outbox.floor() > 0).then(|| local.outbox.floor());
@@ -196,12 +209,14 @@ impl Machine {
                 let remote = channels::Remote::new(id, Ok(lane.delivery), lane.end);
                 machine.channels.insert_remote(key, remote);
                 machine.channels.note_incoming(key);
-                let inbox = Inbox::restore(machine.session, peer_epoch, id, lane);
+                let inbox =
+                    Inbox::restore(machine.session, peer_epoch, id, lane, |at| machine.instant_of(at));
                 if let Some(channel) = machine.channels.get_mut(key) {
                     channel.inbox = inbox;
                 }
             }
         }
+        machine.channels.retime(Duration::ZERO);
         machine.redial.dialing = None;
         machine.plan_redial(now);
         machine
@@ -220,6 +235,8 @@ impl Machine {
             epoch: random.epoch(),
             limits: setup.limits,
             durable: setup.durable,
+            clock: PeerClock::new(now),
+            wall_ms: setup.wall_ms,
             interval: crate::wire::heartbeat::index_at_most(setup.heartbeat),
             session_expiry: setup.session_expiry,
             random,
@@ -257,8 +274,12 @@ impl Machine {
         if let Some(batch) = self.journal.next_batch(self.session) {
             return Output::Journal(batch);
         }
-        if let Some((link, frame)) = self.next_frame(now) {
-            return Output::Transmit { link, frame };
+        if let Some((link, frame, priority)) = self.next_frame(now) {
+            return Output::Transmit { link, frame, priority };
+        }
+        // Looking for it may have brought something about.
+        if let Some(output) = self.out.pop_front() {
+            return output;
         }
         if let Some(wake) = self.wakes.pop_first() {
             return Output::Wake(wake);
@@ -317,7 +338,27 @@ impl Machine {
     }
 
     fn transmit(&mut self, link: LinkId, control: Control) {
-        self.out.push_back(Output::Transmit { link, frame: Frame::Control(control) });
+        self.out.push_back(Output::Transmit { link, frame: Frame::Control(control), priority: 0 });
+    }
+
+    /// What the calendar shows at a time of this side's clock, and the other way round.
+    fn wall_of(&self, at: Instant) -> u64 {
+        self.wall_ms.saturating_add(self.clock.own_ms(at))
+    }
+
+    fn instant_of(&self, wall_ms: u64) -> Option<Instant> {
+        self.clock.at(wall_ms.saturating_sub(self.wall_ms))
+    }
+
+    /// The round trip of the attached link; zero as long as it is not known.
+    fn rtt(&self) -> Duration {
+        self.attached.as_ref().map_or(Duration::ZERO, |attached| attached.sample.rtt)
+    }
+
+    /// The channel's time may have come nearer.
+    fn touch(&mut self, key: ChannelKey) {
+        let rtt = self.rtt();
+        self.channels.touch(key, rtt);
     }
 
     fn wake_channel(&mut self, key: ChannelKey) {

@@ -11,17 +11,21 @@ use super::channels::Remote;
 use super::transfer::window_of;
 use crate::config::OnReset;
 use crate::error::Outcome;
-use crate::id::ChannelId;
+use crate::id::{ChannelId, Sequence};
 use crate::protocol::journal::Record;
 use crate::protocol::outbox::ResetCount;
 use crate::protocol::types::{ChannelKey, Event, LinkId, Wake, Window};
-use crate::wire::{Control, Receiving, ReceivingLane, Sending, SendingLane, Verdict, Why};
+use crate::wire::{
+    Control, Deadline, Extension, Receiving, ReceivingLane, Sending, SendingLane, Verdict, varint,
+};
 
 /// How long the news that a message was handled may wait for more of its kind while the application still has
 /// messages to take.
 const HANDLED_DELAY: Duration = Duration::from_millis(5);
 /// Lanes told in one control message: with the longest label, or the largest report, it stays within its limit.
 const LANES_A_SENDING: usize = 64;
+/// Ranges and deadlines told at once of one lane.
+const SKIPS_A_LANE: usize = 32;
 
 /// With the word that a channel has ended: it is forgotten, both directions of it. No other window is empty.
 const FORGOTTEN: Window = Window { messages: 0, bytes: 0, large: 0 };
@@ -29,8 +33,9 @@ const FORGOTTEN: Window = Window { messages: 0, bytes: 0, large: 0 };
 impl Machine {
     // ---- out ----
 
-    pub(super) fn next_sending(&mut self) -> Option<Control> {
-        let mut lanes = Vec::new();
+    pub(super) fn next_sending(&mut self, now: Instant) -> Option<Control> {
+        let (mut lanes, mut more) = (Vec::new(), Vec::new());
+        let clock_ms = self.clock.own_ms(now);
         let tellable: Vec<ChannelId> =
             self.channels.tellable(self.journal.durable()).take(LANES_A_SENDING).collect();
         for id in tellable {
@@ -40,22 +45,32 @@ impl Machine {
             };
             let Some(local) = channel.local.as_mut() else { continue };
             local.told_floor = local.outbox.floor();
+            let left = |at: Instant| u64::try_from(at.saturating_duration_since(now).as_millis());
+            let extension = |(sequence, at): (_, Option<Instant>)| Extension {
+                sequence,
+                left_ms: at.map(|at| left(at).unwrap_or(u64::MAX).min(varint::MAX)),
+            };
+            let extended = local.outbox.tell_extended(SKIPS_A_LANE).into_iter().map(extension).collect();
             lanes.push(SendingLane {
                 channel: id,
                 label: channel.label.clone(),
-                delivery: Ok(local.delivery),
+                delivery: Ok(local.outbox.mode()),
                 floor: local.told_floor,
                 end: local.finished.then(|| local.outbox.next()),
-                skipped: Vec::new(),
-                extended: Vec::new(),
+                skipped: local.outbox.tell_skipped(local.window.messages, SKIPS_A_LANE),
+                extended,
             });
+            if local.outbox.has_skips_to_tell(local.window.messages) {
+                more.push(id);
+            }
         }
+        self.channels.tell_sending.extend(more);
         for lane in &lanes {
             if let Some(key) = self.channels.by_local(lane.channel) {
                 self.forget_if_over(key);
             }
         }
-        (!lanes.is_empty()).then(|| Control::Sending(Sending { epoch: self.epoch, clock_ms: 0, lanes }))
+        (!lanes.is_empty()).then(|| Control::Sending(Sending { epoch: self.epoch, clock_ms, lanes }))
     }
 
     pub(super) fn next_receiving(&mut self, now: Instant) -> Option<Control> {
@@ -72,12 +87,12 @@ impl Machine {
         let (through, refused) = (channel.is_inbox_through(), channel.refusal().cloned());
         let remote = channel.remote.as_mut()?;
         let report = channel.inbox.report();
-        let more = channel.inbox.ledger.has_news();
+        let partial = channel.inbox.tell_partial();
+        let more = channel.inbox.has_news();
         let ended = through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
         remote.told_ended |= ended;
         remote.told_window = channel.inbox.granted;
-        let verdict =
-            |(sequence, reason)| Verdict { start: sequence, end: sequence + 1, why: Why::Rejected(reason) };
+        let verdict = |(start, end, why)| Verdict { start, end, why };
         let lane = ReceivingLane {
             channel: remote.id,
             received_below: report.received_below,
@@ -88,7 +103,7 @@ impl Machine {
             window_messages: channel.inbox.granted.messages,
             window_bytes: channel.inbox.granted.bytes,
             window_large: channel.inbox.granted.large,
-            partial: Vec::new(),
+            partial,
             refused,
             ended,
         };
@@ -129,15 +144,21 @@ impl Machine {
         if self.peer.epoch != Some(sending.epoch) {
             return;
         }
+        self.clock.heard(sending.clock_ms, now);
         for lane in sending.lanes {
-            if let Err(what) = self.handle_sending_lane(lane, now) {
+            if let Err(what) = self.handle_sending_lane(lane, sending.clock_ms, now) {
                 return self.violation(link, what, now);
             }
         }
         self.wakes.insert(Wake::State);
     }
 
-    fn handle_sending_lane(&mut self, lane: SendingLane, now: Instant) -> Result<(), &'static str> {
+    fn handle_sending_lane(
+        &mut self,
+        lane: SendingLane,
+        clock_ms: u64,
+        now: Instant,
+    ) -> Result<(), &'static str> {
         let known = self.channels.by_remote(lane.channel);
         let key = match known {
             Some(key) => key,
@@ -165,10 +186,32 @@ impl Machine {
         let news = known.is_none() || remote.end != end;
         remote.end = end;
         let news = channel.inbox.raise_floor(epoch, lane.floor) || news;
+        let beyond =
+            |end: Sequence| !channel.inbox.may_skip(end) || remote.end.is_some_and(|last| end > last);
+        if lane.skipped.iter().any(|&(_, end)| beyond(end)) {
+            return Err("more is skipped than the window or the end of the channel allows (rule N1)");
+        }
+        // Of what is unreliable nothing is awaited.
+        if let Some(end) = end.filter(|_| !channel.inbox.is_reliable()) {
+            channel.inbox.ledger.raise_floor(end);
+        }
         if let (Ok(delivery), true) = (remote.delivery, news) {
             let (channel, label, floor) = (lane.channel, lane.label, lane.floor);
             self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
         }
+        let mut gone = Vec::new();
+        if let Some(channel) = self.channels.get_mut(key) {
+            for (start, end) in lane.skipped {
+                gone.extend(channel.inbox.skip(start, end, epoch));
+            }
+            for Extension { sequence, left_ms } in lane.extended {
+                let left = left_ms.map(|left_ms| Deadline { sent_ms: clock_ms, left_ms });
+                let deadline = left.and_then(|left| self.clock.deadline(left, now));
+                channel.inbox.extend(sequence, deadline);
+            }
+        }
+        self.pass(key, gone, now);
+        self.touch(key);
         self.channels.tell_receiving.insert(key);
         self.ack_at(now);
         self.wakes.insert(Wake::Readable(key));
@@ -198,6 +241,9 @@ impl Machine {
         if let Some(remote) = channel.remote.as_mut() {
             remote.mismatch = mismatch;
         }
+        if let Ok(delivery) = lane.delivery {
+            channel.inbox.set_mode(delivery);
+        }
         match &channel.config {
             Some(config) => channel.inbox.grant(window_of(config)),
             None => {
@@ -214,7 +260,7 @@ impl Machine {
         let Some(channel) = self.channels.get_mut(key) else { return };
         if let Some(local) = channel.local.as_mut() {
             let (start, end) = (local.outbox.floor(), local.outbox.next());
-            channel.stats.handled += local.outbox.resolve(start, end, &Outcome::Handled);
+            local.outbox.resolve(start, end, &Outcome::Handled);
         }
         self.forget(key);
     }
@@ -278,12 +324,15 @@ impl Machine {
         if lane.ended && !local.finished {
             return true;
         }
+        if lane.partial.iter().any(|&(sequence, _)| sequence >= local.outbox.next()) {
+            return true;
+        }
         let highest = [lane.received_below, lane.handled_below, last(&lane.received), last(&lane.handled)];
         highest.into_iter().chain(verdicts).any(|end| end > local.outbox.next())
     }
 
     fn handle_receiving_lane(&mut self, key: ChannelKey, lane: ReceivingLane, now: Instant) {
-        let durable = self.peer.durable;
+        let (durable, rtt) = (self.peer.durable, self.rtt());
         let Some(channel) = self.channels.get_mut(key) else { return };
         let Some(local) = channel.local.as_mut() else { return };
         let offered =
@@ -294,48 +343,51 @@ impl Machine {
         if !local.synced {
             let (below, handled_below) = (lane.received_below, lane.handled_below);
             lost = local.outbox.on_peer_holds(below, &lane.received, handled_below, redeliver);
-            channel.stats.unknown += lost.unknown;
         }
-        let mut rejected = 0;
-        for verdict in lane.verdicts {
-            let outcome = match verdict.why {
-                Why::Rejected(reason) => Outcome::Rejected { reason },
-                Why::Expired | Why::Skipped => Outcome::Expired,
-                Why::Superseded => Outcome::Superseded,
-            };
-            rejected += local.outbox.resolve(verdict.start, verdict.end, &outcome);
+        let first = !std::mem::replace(&mut local.synced, true);
+        if first {
+            local.outbox.resume_bodies(&lane.partial);
         }
+        local.heard = true;
+        let mut ended: u64 = lane
+            .verdicts
+            .iter()
+            .map(|verdict| local.outbox.on_verdict(verdict.start, verdict.end, &verdict.why))
+            .sum();
         let received = [(0, lane.received_below)].into_iter().chain(lane.received);
         let before = local.outbox.received_below();
         received.for_each(|(start, end)| local.outbox.on_received(start, end, durable));
         let handled = [(0, lane.handled_below)].into_iter().chain(lane.handled);
-        let handled: u64 =
-            handled.map(|(start, end)| local.outbox.resolve(start, end, &Outcome::Handled)).sum();
+        ended += handled.map(|(start, end)| local.outbox.resolve(start, end, &Outcome::Handled)).sum::<u64>();
         local.outbox.on_acknowledged(lane.handled_below);
         local.unheard.take_if(|floor| lane.handled_below >= *floor);
-        channel.stats.handled += handled;
+        let mut more = false;
+        for (sequence, bytes) in lane.partial {
+            more |= local.outbox.on_partial(sequence, bytes);
+        }
         if let Some(reason) = &lane.refused {
             let outcome = Outcome::Rejected { reason: reason.clone() };
-            rejected += local.outbox.resolve_unwritten(&outcome);
+            ended += local.outbox.resolve_unwritten(&outcome);
         }
+        local.outbox.detect_loss(rtt, now);
         local.refused = lane.refused;
-        channel.stats.rejected += rejected;
         local.peer_ended |= lane.ended;
         local.peer_forgot |= lane.ended && offered == FORGOTTEN;
-        let progress = handled + rejected > 0 || local.outbox.received_below() > before;
+        let progress = more || ended > 0 || local.outbox.received_below() > before;
         let mut stall_over = false;
-        if handled + rejected > 0 {
+        if ended > 0 {
             stall_over = local.watch.progress(local.outbox.has_received(), now);
         } else if local.outbox.has_received() {
             local.watch.filled(now);
         }
-        if !std::mem::replace(&mut local.synced, true)
+        if first
             && let Some(resuming) = self.attached.as_mut().and_then(|attached| attached.resuming.as_mut())
         {
             *resuming += local.outbox.to_replay();
         }
         let (id, tell) = (local.id, local.outbox.owes_floor(local.told_floor));
         self.settle_sent(key, id, tell);
+        self.touch(key);
         if lost != ResetCount::default() {
             self.emit(Event::Reset { undelivered: lost.unknown, redelivered: lost.redelivered });
         }

@@ -1,19 +1,14 @@
-//! What flows on the attached link: which frame comes next, data, and what each control frame means (rules N1, C1).
+//! What flows on the attached link: which frame comes next, and what each control frame means (rules N1, C1).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Machine;
-use super::inbox::Arrival;
-use crate::id::{ChannelId, MessageId};
+use super::ready::Part;
+use crate::id::ChannelId;
 use crate::protocol::journal::Record;
-use crate::protocol::types::{ChannelKey, LinkId, Readiness, Wake, Window, link_room};
-use crate::wire::{BeatKind, Carrier, Control, Data, Frame, Heartbeat, MAX_REASON};
-
-/// How long the news that a message arrived may wait for the news that it was handled, to travel together. QUIC
-/// delays its ACKs alike (RFC 9000 §18.2, max_ack_delay).
-const RECEIVED_DELAY: Duration = Duration::from_millis(25);
-/// Bytes that one channel may write before the next one has its turn.
-const TURN: i64 = 16 * 1024;
+use crate::protocol::outbox::{Outgoing, Piece, Writable};
+use crate::protocol::types::{ChannelKey, LinkId, Output, Readiness, Wake, Window, link_room};
+use crate::wire::{BeatKind, Body, Carrier, Control, Data, Deadline, Frame, Heartbeat, varint};
 
 impl Machine {
     /// May data of this channel be fed?
@@ -40,21 +35,21 @@ impl Machine {
     // ---- out ----
 
     /// The next frame to write, if the link may be written to.
-    pub(super) fn next_frame(&mut self, now: Instant) -> Option<(LinkId, Frame)> {
-        if let Some(hello) = self.next_hello() {
-            return Some(hello);
+    pub(super) fn next_frame(&mut self, now: Instant) -> Option<(LinkId, Frame, i8)> {
+        if let Some((link, hello)) = self.next_hello() {
+            return Some((link, hello, 0));
         }
         let durable = self.journal.durable();
         let attached = self.attached.as_mut().filter(|attached| attached.hold <= durable)?;
         let link = attached.link;
         if let Some(welcome) = attached.welcome.take() {
             self.check_drained(now);
-            return Some((link, Frame::Control(Control::Welcome(welcome))));
+            return Some((link, Frame::Control(Control::Welcome(welcome)), 0));
         }
-        if let Some(control) = self.next_sending().or_else(|| self.next_receiving(now)) {
-            return Some((link, Frame::Control(control)));
+        if let Some(control) = self.next_sending(now).or_else(|| self.next_receiving(now)) {
+            return Some((link, Frame::Control(control), 0));
         }
-        self.next_data().map(|data| (link, Frame::Data(data)))
+        self.next_data(now).map(|(frame, priority)| (link, frame, priority))
     }
 
     /// Whether `next_frame` would give something.
@@ -76,45 +71,45 @@ impl Machine {
         self.attached.as_ref().is_some_and(|attached| attached.hold <= durable)
     }
 
-    fn next_data(&mut self) -> Option<Data> {
+    fn next_data(&mut self, now: Instant) -> Option<(Frame, i8)> {
         let durable = self.journal.durable();
+        let clock_ms = self.clock.own_ms(now);
         loop {
-            let attached = self.attached.as_mut().filter(|attached| attached.room > 0)?;
-            let key = *self.channels.ready.front()?;
+            self.attached.as_ref().filter(|attached| attached.room > 0)?;
+            let (key, part) = self.channels.ready.first()?;
             let channel = self.channels.get_mut(key)?;
             let local = channel.local.as_mut()?;
-            let outgoing = if local.synced && local.unheard.is_none() {
-                local.outbox.next_outgoing(local.window, durable)
-            } else {
-                None
+            let (id, priority) = (local.id, local.share.priority);
+            let may_write = local.synced && local.unheard.is_none();
+            let to = Writable { window: local.window, durable, heard: local.heard };
+            let had_body = local.outbox.has_body();
+            let next = match part {
+                Part::Records if may_write => local.outbox.next_record(to, now).map(|out| {
+                    channel.stats.replayed += u64::from(out.again);
+                    channel.stats.retransmitted += u64::from(out.retransmitted);
+                    record(id, out, clock_ms, now)
+                }),
+                Part::Bodies if may_write => {
+                    local.outbox.next_piece(to, now).map(|piece| body(id, piece, clock_ms, now))
+                }
+                Part::Records | Part::Bodies => None,
             };
-            let Some(outgoing) = outgoing else {
-                local.queued = false;
-                self.channels.ready.pop_front();
-                continue;
-            };
-            let cost = link_room(outgoing.payload.len()) as i64;
-            attached.room -= cost;
-            channel.stats.replayed += u64::from(outgoing.again);
-            local.turn += cost;
-            let turn_over = local.turn >= TURN;
-            if turn_over {
-                local.turn = 0;
+            // What is held back by the peer's window stays out of the queue until that has moved.
+            let (settles, bodies) = (local.outbox.has_changes(), !had_body && local.outbox.has_body());
+            let cost = next.as_ref().map(|(_, bytes)| link_room(*bytes) as i64);
+            self.channels.spend(key, cost);
+            if bodies {
+                self.channels.enqueue_bodies(key);
             }
-            let (sequence, redelivered, payload) =
-                (outgoing.sequence, outgoing.redelivered, outgoing.payload);
-            let data = Data {
-                channel: local.id,
-                sequence,
-                redelivered,
-                deadline: None,
-                carrier: Carrier::Lane,
-                payload,
-            };
-            if turn_over {
-                self.channels.ready.rotate_left(1);
+            if settles {
+                self.settle_sent(key, id, false);
             }
-            return Some(data);
+            let (Some((frame, _)), Some(cost)) = (next, cost) else { continue };
+            self.touch(key);
+            if let Some(attached) = self.attached.as_mut() {
+                attached.room -= cost;
+            }
+            return Some((frame, priority));
         }
     }
 
@@ -160,65 +155,30 @@ impl Machine {
 
     /// The outbox of a channel has changed: remember, tell, and go on writing.
     pub(super) fn settle_sent(&mut self, key: ChannelKey, id: ChannelId, tell: bool) {
-        if let Some(local) = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut())
-            && let Some(mark) = self.journal.changes(id, local.outbox.take_changes())
-        {
-            local.hold = mark.batch;
-        }
-        if tell {
-            self.channels.tell_sending.insert(id);
+        if let Some(local) = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut()) {
+            let changes = local.outbox.take_changes();
+            if local.outbox.mode().is_reliable()
+                && let Some(mark) = self.journal.changes(id, changes)
+            {
+                local.hold = mark.batch;
+            }
+            let tell = tell
+                || local.outbox.has_skips_to_tell(local.window.messages)
+                || local.outbox.needs_floor(local.told_floor, local.window.messages);
+            let link = self.attached.as_ref().map(|attached| attached.link);
+            let abandoned = local.outbox.take_abandoned();
+            for (link, sequence) in
+                link.into_iter().flat_map(|link| abandoned.iter().map(move |&s| (link, s)))
+            {
+                self.out.push_back(Output::Abandon { link, channel: id, sequence });
+            }
+            if tell {
+                self.channels.tell_sending.insert(id);
+            }
         }
         self.channels.enqueue(key);
         self.wakes.extend([Wake::Writable(key), Wake::Resolved(key)]);
         self.forget_if_over(key);
-    }
-
-    pub(super) fn handle_data(&mut self, link: LinkId, data: Data, now: Instant) {
-        let (Some(epoch), Some(key)) = (self.peer.epoch, self.channels.by_remote(data.channel)) else {
-            if self.channels.was_remote(data.channel) {
-                return;
-            }
-            // The driver was to wait for the announcement. A new link repairs what it dropped.
-            return self.drop_link(link, "data of a channel that is not announced", now);
-        };
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        if data.payload.len() as u64 > self.limits.max_message_size {
-            return self.violation(link, "a message larger than this side allows (rule G10)", now);
-        }
-        if channel.remote.as_ref().and_then(|remote| remote.end).is_some_and(|end| data.sequence >= end) {
-            return self.violation(link, "a message beyond the end of its channel (rule C1)", now);
-        }
-        let id = MessageId { session: self.session, epoch, channel: data.channel, sequence: data.sequence };
-        let mark = if channel.inbox.knows(data.sequence) {
-            self.journal.mark()
-        } else {
-            self.journal.record(|| Record::Received {
-                channel: data.channel,
-                sequence: data.sequence,
-                redelivered: data.redelivered,
-                payload: data.payload.clone(),
-            })
-        };
-        let arrival = channel.inbox.arrive(id, data, mark, now);
-        let duplicate = arrival == Arrival::Duplicate;
-        match arrival {
-            Arrival::BeyondWindow => {
-                return self.violation(link, "more than the window allows (rule N1)", now);
-            }
-            Arrival::Duplicate => {}
-            Arrival::New => {
-                if channel.refusal().is_some() {
-                    self.reject_untaken(key, now);
-                } else if channel.inbox.has_next() {
-                    self.wakes.insert(Wake::Readable(key));
-                }
-            }
-        }
-        // What is known already is told again, since its sender may not know that; what is not durable yet, later.
-        if duplicate || self.channels.get(key).is_some_and(super::channels::Channel::has_news) {
-            self.channels.tell_receiving.insert(key);
-            self.ack_by(now + RECEIVED_DELAY);
-        }
     }
 
     pub(super) fn forget_if_over(&mut self, key: ChannelKey) {
@@ -240,21 +200,27 @@ impl Machine {
         self.wake_channel(key);
         self.channels.remove(key);
     }
+}
 
-    /// What the application has not taken of a refused channel is rejected.
-    pub(super) fn reject_untaken(&mut self, key: ChannelKey, now: Instant) {
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        let mut reason = channel.refusal().cloned().unwrap_or_default();
-        reason.truncate(floor_char_boundary(&reason, MAX_REASON));
-        let current = self.peer.epoch;
-        for message in channel.inbox.drain_untaken(now) {
-            let id = message.id;
-            let verdict = Some(reason.clone());
-            let mark = self.journal.handled(id, current, verdict.as_deref());
-            channel.inbox.resolve(&message, current, verdict, mark);
-        }
-        self.ack_handled(key, now);
-    }
+/// A message as a frame, and its bytes.
+fn record(channel: ChannelId, out: Outgoing, clock_ms: u64, now: Instant) -> (Frame, usize) {
+    let Outgoing { sequence, redelivered, carrier, payload, .. } = out;
+    let deadline = out.deadline.map(|at| deadline(at, clock_ms, now));
+    let bytes = payload.len();
+    (Frame::Data(Data { channel, sequence, redelivered, deadline, carrier, payload }), bytes)
+}
+
+/// A piece of a large message as a frame, and its bytes.
+fn body(channel: ChannelId, piece: Piece, clock_ms: u64, now: Instant) -> (Frame, usize) {
+    let Piece { sequence, redelivered, size, offset, bytes, .. } = piece;
+    let (deadline, carrier) = (piece.deadline.map(|at| deadline(at, clock_ms, now)), Carrier::Stream);
+    let length = bytes.len();
+    (Frame::Body(Body { channel, sequence, redelivered, deadline, carrier, size, offset, bytes }), length)
+}
+
+fn deadline(at: Instant, clock_ms: u64, now: Instant) -> Deadline {
+    let left = at.saturating_duration_since(now).as_millis();
+    Deadline { sent_ms: clock_ms, left_ms: u64::try_from(left).unwrap_or(u64::MAX).min(varint::MAX) }
 }
 
 /// The window that a channel's configuration grants.

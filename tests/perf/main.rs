@@ -1,0 +1,6 @@
+//! The perf example as its users have it: two processes, and JSON lines. Nothing here says how fast anything is.
+
+mod faults;
+mod input;
+mod process;
+mod runs;
