@@ -51,6 +51,9 @@ use entries::{Entries, Entry, State};
 const MAX_OUTCOMES: usize = 4096;
 const MAX_OUTCOMES_RETIRED: usize = 64;
 
+/// Ranges of messages that have come further, kept apart until somebody asks.
+const MAX_PROGRESSED: usize = 1024;
+
 /// The sending half of a channel.
 #[derive(Debug)]
 pub struct Outbox {
@@ -96,6 +99,8 @@ pub struct Outbox {
     /// Those that were under way, and are given up.
     abandoned: Vec<Sequence>,
     changes: Changes,
+    /// What has come further since somebody asked, as half-open ranges.
+    progressed: Vec<(Sequence, Sequence)>,
 }
 
 /// Most that an outbox holds of what is unresolved.
@@ -188,6 +193,7 @@ impl Outbox {
             bodies: BTreeMap::new(),
             abandoned: Vec::new(),
             changes: Changes::default(),
+            progressed: Vec::new(),
         }
     }
 
@@ -335,6 +341,7 @@ impl Outbox {
     pub fn on_received(&mut self, start: Sequence, end: Sequence, durable: bool) {
         let (floor, end) = (self.floor(), end.min(self.next));
         for (start, end) in self.received.missing(start.max(floor), end) {
+            note_progress(&mut self.progressed, start, end);
             for entry in self.entries.range_mut(start, end).filter(|entry| entry.state == State::Open) {
                 entry.state = State::Received;
                 self.at_peer += 1;
@@ -357,6 +364,7 @@ impl Outbox {
         let Some(transit) = self.bodies.get_mut(&sequence).filter(|_| bytes < size) else { return false };
         let news = bytes > transit.at_peer;
         transit.at_peer = transit.at_peer.max(bytes);
+        note_progress(&mut self.progressed, sequence, sequence + 1);
         news
     }
 
@@ -407,6 +415,7 @@ impl Outbox {
                 self.outcomes.record_range(start, end, outcome);
             }
             self.changes.note_resolved(start, end);
+            note_progress(&mut self.progressed, start, end);
         }
         self.ended.add(outcome, resolved);
         self.resolved.insert_range(start, end);
@@ -449,6 +458,12 @@ impl Outbox {
     /// What has changed since this was asked last.
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
+    }
+
+    /// The messages whose [`progress`](Self::progress) has changed since this was asked last, half-open and in no order.
+    /// When nobody asks for long, messages between them as well.
+    pub fn take_progressed(&mut self) -> Vec<(Sequence, Sequence)> {
+        std::mem::take(&mut self.progressed)
     }
 
     /// How far `sequence` has come.
@@ -517,6 +532,18 @@ fn note(ranges: &mut Vec<(Sequence, Sequence)>, start: Sequence, end: Sequence) 
     match ranges.last_mut() {
         Some((_, last)) if *last == start => *last = end,
         _ => ranges.push((start, end)),
+    }
+}
+
+/// The same, in bounded memory, and of no ranges that are empty.
+fn note_progress(ranges: &mut Vec<(Sequence, Sequence)>, start: Sequence, end: Sequence) {
+    if start < end {
+        note(ranges, start, end);
+    }
+    if ranges.len() > MAX_PROGRESSED {
+        let start = ranges.iter().map(|&(start, _)| start).min().unwrap_or(start);
+        let end = ranges.iter().map(|&(_, end)| end).max().unwrap_or(end);
+        *ranges = vec![(start, end)];
     }
 }
 

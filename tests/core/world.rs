@@ -304,7 +304,7 @@ impl World {
         let now = self.now;
         let losses = self.model.losses;
         match output {
-            Output::Transmit { link, frame } => {
+            Output::Transmit { link, frame, .. } => {
                 if let Some(peer) = self.peer(who) {
                     peer.check_durable(&frame);
                     peer.frames.push(name(&frame));
