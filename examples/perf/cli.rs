@@ -212,7 +212,7 @@ mod tests {
             ("--delivery unreliable-sequenced --pattern acked", &["--pattern acked", "unreliable-sequenced"]),
             ("--deadline 0", &["--deadline"]),
             ("--channels 0", &["--channels 0"]),
-            ("--channels 1001", &["--channels 1001"]),
+            ("--channels 501", &["--channels 501"]),
             ("--pattern acked --window 1000", &["--window 1000", "--size 1024"]),
             ("--window 1000", &["--window 1000", "throughput"]),
             ("--pattern ping --window 100000", &["--window", "acked"]),

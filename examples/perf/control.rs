@@ -28,6 +28,11 @@ pub(crate) fn data_label(lane: u32) -> String {
     format!("data-{lane}")
 }
 
+/// The label of the channel for the answers to the pings of a data channel.
+pub(crate) fn answer_label(lane: u32) -> String {
+    format!("answers-{lane}")
+}
+
 /// How the control channel is set up.
 pub(crate) fn config() -> ChannelConfig {
     ChannelConfig::new(Delivery::ReliableOrdered).priority(1)

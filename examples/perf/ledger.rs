@@ -7,9 +7,8 @@ use bowline::Channel;
 use bowline::stats::ChannelStats;
 
 use crate::control::Sent;
-use crate::plan::{Pattern, Plan};
 
-/// When was sent, and how many pings. Written by the tasks that send.
+/// When was sent. Written by the tasks that send.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Times(Arc<Cells>);
 
@@ -18,7 +17,6 @@ struct Cells {
     first_ns: AtomicU64,
     last_ns: AtomicU64,
     settled_ns: AtomicU64,
-    pings: AtomicU64,
 }
 
 impl Times {
@@ -35,28 +33,19 @@ impl Times {
     pub(crate) fn settled(&self, now: u64) {
         self.0.settled_ns.fetch_max(now, Relaxed);
     }
-
-    /// A ping was sent at this time.
-    pub(crate) fn pinged(&self, now: u64) {
-        self.sent(now);
-        self.0.pings.fetch_add(1, Relaxed);
-    }
 }
 
 /// The sender's account of one part of a run.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     channels: Vec<Channel>,
-    /// Answers to pings go over the same channels: with them the statistics say too much.
-    counts_pings: bool,
     before: ChannelStats,
     times: Times,
 }
 
 impl Ledger {
-    pub(crate) fn new(plan: &Plan, channels: Vec<Channel>) -> Self {
-        let counts_pings = plan.pattern() == Pattern::Ping;
-        Self { channels, counts_pings, before: ChannelStats::default(), times: Times::default() }
+    pub(crate) fn new(channels: Vec<Channel>) -> Self {
+        Self { channels, before: ChannelStats::default(), times: Times::default() }
     }
 
     /// Starts from nothing.
@@ -75,9 +64,6 @@ impl Ledger {
             settled_ns: cells.settled_ns.load(Relaxed),
             ..Sent::default()
         };
-        if self.counts_pings {
-            return Sent { sent: cells.pings.load(Relaxed), ..times };
-        }
         let (now, before) = (total(&self.channels), self.before);
         Sent {
             sent: now.accepted - before.accepted,

@@ -19,7 +19,7 @@ pub(crate) async fn ping(mut lane: Lane, quota: Quota, load: Load) -> Result<Lan
         let number = writer.number();
         let now = now_ns();
         lane.forgotten.mark_unchanged();
-        load.times.pinged(now);
+        load.times.sent(now);
         drop(lane.channel.send(writer.next(now)).await?);
         match load.plan.patience() {
             // Without an answer it counts as lost.

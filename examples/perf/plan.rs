@@ -12,8 +12,11 @@ use crate::payload::HEAD;
 /// The largest message, in bytes: the library's default.
 pub(crate) const SIZE_MAX: usize = 64 * 1024 * 1024;
 
-/// Most data channels.
-pub(crate) const CHANNELS_MAX: u32 = 1000;
+/// Most data channels: as many again carry answers, and a session has 1,024.
+pub(crate) const CHANNELS_MAX: u32 = 500;
+
+/// Channels that a session is let have.
+pub(crate) const SESSION_CHANNELS: usize = 2 * CHANNELS_MAX as usize + 24;
 
 /// Most messages of a run.
 pub(crate) const COUNT_MAX: u64 = 1_000_000_000_000;
@@ -239,9 +242,16 @@ impl Plan {
         (BATCH_BYTES / self.size.max(1)).min(window).clamp(1, BATCH)
     }
 
+    /// Whether a sender has to make way for others after each batch, since it may never have to wait.
+    pub(crate) fn yields(&self) -> bool {
+        self.pattern() == Pattern::Throughput || self.mode() == Mode::ReliableLatest
+    }
+
     /// Every so many messages the latency is taken. A sender has read its clock just before these.
     pub(crate) fn sample_every(&self) -> u64 {
         match self.pattern() {
+            // Of these only few arrive, and nobody knows which.
+            _ if self.mode() == Mode::ReliableLatest => 1,
             Pattern::Throughput | Pattern::Acked => self.batch(),
             Pattern::Ping | Pattern::Flow => 1,
         }

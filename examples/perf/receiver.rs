@@ -7,7 +7,7 @@ use bowline::{Channel, Inbox};
 use tokio::sync::{mpsc, watch};
 
 use crate::meter::{Batch, SharedMeter};
-use crate::payload::{answer, check};
+use crate::payload::answer;
 
 /// Most messages taken at once.
 const BATCH_MAX: usize = 1024;
@@ -80,28 +80,31 @@ impl Receiver {
         }
     }
 
-    /// The same for pings: answers the peer's, and hands on the numbers of the answers to its own.
-    pub(crate) async fn run_pings(
-        mut self,
-        answers: SharedMeter,
-        channel: Channel,
-        answered: mpsc::Sender<u64>,
-    ) {
+    /// The same for pings, which it answers on the channel beside.
+    pub(crate) async fn run_pings(mut self, answers: Channel) {
         let mut passage = self.gate.passage();
         loop {
             passage.is_open().await;
-            let Some(message) = self.inbox.recv().await else { return };
-            // What it is must be known before it is counted.
-            let checked = check(message.payload(), message.payload().len());
-            let meter = if checked.is_some_and(|it| it.label.answer) { &answers } else { &self.meter };
-            let mut batch = Batch::default();
-            let taken = meter.lock().take(message.payload(), self.lane, &mut batch);
-            let Some(checked) = taken else { continue };
-            if checked.label.answer {
-                // Whoever pings waits for one number; an answer that comes too late may go.
-                let _ = answered.try_send(checked.label.number);
-            } else if channel.send(answer(checked, message.payload())).await.is_err() {
+            let Some(ping) = self.inbox.recv().await else { return };
+            let checked = self.meter.lock().take(ping.payload(), self.lane, &mut Batch::default());
+            if let Some(checked) = checked
+                && answers.send(answer(checked, ping.payload())).await.is_err()
+            {
                 return;
+            }
+        }
+    }
+
+    /// The same for the answers, whose numbers it tells to whoever pings.
+    pub(crate) async fn run_answers(mut self, to: mpsc::Sender<u64>) {
+        let mut passage = self.gate.passage();
+        loop {
+            passage.is_open().await;
+            let Some(answer) = self.inbox.recv().await else { return };
+            let checked = self.meter.lock().take(answer.payload(), self.lane, &mut Batch::default());
+            if let Some(checked) = checked {
+                // It waits for one number; an answer that comes too late may go.
+                let _ = to.try_send(checked.label.number);
             }
         }
     }

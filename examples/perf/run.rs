@@ -14,7 +14,7 @@ use crate::cli::{RunArgs, identity};
 use crate::clock::{cpu_ns, now_ns};
 use crate::control::{self, Begin, Body, Collect, LABEL, Line, Note};
 use crate::payload::GENERATIONS_MAX;
-use crate::plan::{CHANNELS_MAX, Pattern, Plan, Quota};
+use crate::plan::{Pattern, Plan, Quota, SESSION_CHANNELS};
 use crate::remote::{Account, Remote, account};
 use crate::sender::Lane;
 use crate::show::Show;
@@ -35,7 +35,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Runs the command to its end. Whether all that was promised was kept; an error if there was no run.
 pub(crate) async fn run(args: RunArgs) -> Result<bool, Box<dyn Error>> {
     let plan = Arc::new(args.plan()?);
-    let config = Config::default().reconnect(args.reconnect()).max_channels(CHANNELS_MAX as usize + 24);
+    let config = Config::default().reconnect(args.reconnect()).max_channels(SESSION_CHANNELS);
     let endpoint = Endpoint::client(identity(None)?, config)?;
     let show = Show::new(args.json);
     let session = endpoint.connect(args.target.as_str(), Trust::fingerprint(args.fingerprint)).await?;

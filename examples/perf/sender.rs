@@ -109,10 +109,11 @@ async fn pour(lane: Lane, quota: Quota, load: Load) -> Result<Lane, SendError> {
         for _ in 0..count {
             last = Some(lane.channel.send(writer.next(now)).await?);
         }
-        match &mut window {
-            Some(window) => window.marks.extend(last.take()),
-            // Whoever sends without ever waiting leaves nobody else the thread.
-            None => tokio::task::yield_now().await,
+        if let Some(window) = &mut window {
+            window.marks.extend(last.take());
+        }
+        if load.plan.yields() {
+            tokio::task::yield_now().await;
         }
     }
     let marks = window.into_iter().flat_map(|window| window.marks);

@@ -7,7 +7,7 @@ use bowline::{Config, Endpoint, Incoming};
 use tokio::task::JoinSet;
 
 use crate::cli::{ServeArgs, identity};
-use crate::plan::CHANNELS_MAX;
+use crate::plan::SESSION_CHANNELS;
 use crate::show::Show;
 use crate::visit;
 
@@ -18,7 +18,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub(crate) async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     let signal = ended()?;
     let identity = identity(args.identity.as_deref())?;
-    let config = Config::default().max_channels(CHANNELS_MAX as usize + 24);
+    let config = Config::default().max_channels(SESSION_CHANNELS);
     let endpoint = Endpoint::bind(args.addr, identity, config)?;
     let show = Show::new(args.json);
     show.listening(endpoint.local_addr()?, endpoint.fingerprint());

@@ -7,7 +7,7 @@ use bowline::{OpenError, SendError, Session};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::control::{Received, Sent, data_label};
+use crate::control::{Received, Sent, answer_label, data_label};
 use crate::ledger::{Ledger, Times};
 use crate::meter::SharedMeter;
 use crate::payload::Filler;
@@ -54,13 +54,16 @@ impl Side {
             let (to, answered) = mpsc::channel(ANSWERS_MAX);
             let receiver = Receiver { lane: number, inbox, meter: meter.clone(), gate: gate.clone() };
             if plan.pattern() == Pattern::Ping {
-                receivers.spawn(receiver.run_pings(answers.clone(), channel.clone(), to));
+                let (out, inbox) = session.open(&answer_label(number), plan.config()).await?;
+                receivers.spawn(receiver.run_pings(out));
+                let receiver = Receiver { lane: number, inbox, meter: answers.clone(), gate: gate.clone() };
+                receivers.spawn(receiver.run_answers(to));
             } else {
                 receivers.spawn(receiver.run());
             }
             lanes.push(Lane { number, channel, answered, forgotten: forgets.clone() });
         }
-        let ledger = Ledger::new(&plan, lanes.iter().map(|lane| lane.channel.clone()).collect());
+        let ledger = Ledger::new(lanes.iter().map(|lane| lane.channel.clone()).collect());
         let filler = Filler::new(plan.size());
         let times = Times::default();
         let lanes = Some(lanes);

@@ -58,17 +58,18 @@ impl Direction {
             _ => received.last_ns.max(if delivered == 0 { sent.last_ns } else { 0 }),
         };
         let seconds = end_ns.saturating_sub(sent.first_ns) as f64 / 1e9;
+        let lost = resolved.saturating_sub(outcomes);
         let has_gap = sent.first_ns != 0;
         Self {
             sent: sent.sent,
             delivered,
-            lost: resolved.saturating_sub(outcomes),
+            lost,
             superseded: sent.superseded,
             expired: sent.expired,
             duplicated: received.duplicated,
             out_of_order: received.out_of_order,
             corrupted: received.corrupted,
-            unknown: sent.unknown,
+            unknown: sent.unknown.min(lost),
             bytes: delivered * plan.size,
             seconds,
             rate: if seconds > 0.0 { delivered as f64 / seconds } else { 0.0 },

@@ -72,6 +72,17 @@ fn a_flow_goes_on_when_its_server_was_killed_and_is_back() {
 }
 
 #[test]
+fn a_flow_goes_on_in_every_other_mode() {
+    for mode in ["reliable-unordered", "reliable-latest", "unreliable", "unreliable-sequenced"] {
+        let summary = survive(&format!("--delivery {mode} --pattern flow --rate 100 --seconds 5"));
+        let up = &summary["up"];
+        let [sent, delivered, lost] = numbers(up, ["sent", "delivered", "lost"]);
+        assert_eq!((sent, numbers(up, ["duplicated", "corrupted"])), (500, [0; 2]), "{mode}: {up}");
+        assert!(delivered > 50 && delivered + lost <= sent, "{mode}: {up}");
+    }
+}
+
+#[test]
 fn full_speed_goes_on_when_its_server_was_killed_and_is_back() {
     for pattern in ["throughput", "acked"] {
         let summary = survive(&format!("--pattern {pattern} --seconds 3 --direction up"));

@@ -2,5 +2,6 @@
 
 mod faults;
 mod input;
+mod modes;
 mod process;
 mod runs;

@@ -8,7 +8,7 @@ use crate::process::{Perf, Server};
 const OUTCOMES: [&str; 4] = ["delivered", "lost", "superseded", "expired"];
 
 /// What was sent in a direction, having checked that every message has one outcome.
-fn checked(direction: &Value, size: u64) -> u64 {
+pub(crate) fn checked(direction: &Value, size: u64) -> u64 {
     let number = |name: &str| direction[name].as_u64().unwrap_or_else(|| panic!("{name} of {direction}"));
     assert_eq!(number("sent"), OUTCOMES.map(number).iter().sum::<u64>(), "{direction}");
     assert_eq!((number("duplicated"), number("corrupted")), (0, 0), "{direction}");
@@ -36,7 +36,7 @@ fn perfect(direction: &Value, size: u64) -> u64 {
 }
 
 /// Runs to the end. Yields the summary.
-fn run(server: &Server, options: &str) -> Value {
+pub(crate) fn run(server: &Server, options: &str) -> Value {
     let ended = server.run(options).wait();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{options}: {ended:?}");
     assert!(ended.has_event("connected") && ended.has_event("began") && ended.has_event("closed"));
