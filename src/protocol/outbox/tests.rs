@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::error::ExtendError;
 use crate::protocol::types::Window;
-use crate::wire::Carrier;
+use crate::wire::{Carrier, Why};
 
 const LIMITS: Limits = Limits { messages: 100, bytes: 1000, large: 1 << 20 };
 const WINDOW: Window = Window { messages: 100, bytes: 1000, large: 1 << 20 };
