@@ -151,21 +151,6 @@ impl Receipts {
     }
 }
 
-/// Where the receipts of these messages are, and of all former epochs.
-fn spans(progressed: Option<Progressed>) -> Vec<(Bound<ReceiptKey>, Bound<ReceiptKey>)> {
-    let Some(Progressed { epoch, ranges }) = progressed else {
-        return vec![(Bound::Unbounded, Bound::Unbounded)];
-    };
-    let first = |sequence| (epoch, sequence, Ticket(0));
-    let others = [
-        (Bound::Unbounded, Bound::Excluded(first(0))),
-        (Bound::Excluded((epoch, Sequence::MAX, Ticket(u64::MAX))), Bound::Unbounded),
-    ];
-    let ranges = ranges.into_iter().filter(|(start, end)| start < end);
-    let these = ranges.map(|(start, end)| (Bound::Included(first(start)), Bound::Excluded(first(end))));
-    others.into_iter().chain(these).collect()
-}
-
 /// Those who wait for news of the large messages on their way to one inbox.
 #[derive(Debug, Default)]
 pub(crate) struct Transfers {
@@ -187,6 +172,21 @@ impl Transfers {
     pub(crate) fn all(&self) -> impl Iterator<Item = &Waker> {
         self.waiting.all()
     }
+}
+
+/// Where the receipts of these messages are, and of all former epochs.
+fn spans(progressed: Option<Progressed>) -> Vec<(Bound<ReceiptKey>, Bound<ReceiptKey>)> {
+    let Some(Progressed { epoch, ranges }) = progressed else {
+        return vec![(Bound::Unbounded, Bound::Unbounded)];
+    };
+    let first = |sequence| (epoch, sequence, Ticket(0));
+    let others = [
+        (Bound::Unbounded, Bound::Excluded(first(0))),
+        (Bound::Excluded((epoch, Sequence::MAX, Ticket(u64::MAX))), Bound::Unbounded),
+    ];
+    let ranges = ranges.into_iter().filter(|(start, end)| start < end);
+    let these = ranges.map(|(start, end)| (Bound::Included(first(start)), Bound::Excluded(first(end))));
+    others.into_iter().chain(these).collect()
 }
 
 /// Everyone who waits for something in one session.

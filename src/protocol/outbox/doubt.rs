@@ -79,7 +79,7 @@ impl Outbox {
                     entry.state = State::Open;
                     entry.redelivered = true;
                     self.changes.note_doubted(entry.sequence);
-                    self.news.note(entry.sequence, entry.sequence + 1);
+                    super::note_progress(&mut self.progressed, entry.sequence, entry.sequence + 1);
                     count.redelivered += 1;
                 }
             }
