@@ -239,3 +239,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
