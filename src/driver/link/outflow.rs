@@ -311,7 +311,7 @@ mod tests {
             }
             outflow
         };
-        let all = sizes.into_iter().map(link_room).sum();
+        let all: usize = sizes.into_iter().map(link_room).sum();
         let mut outflow = filled();
         outflow.seal();
         let mut freed = outflow.forget(0, 40);
