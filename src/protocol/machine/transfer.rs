@@ -96,8 +96,9 @@ impl Machine {
             let (settles, bodies) = (local.outbox.has_changes(), local.outbox.has_body());
             let cost = next.as_ref().map(|(_, bytes)| link_room(*bytes) as i64);
             self.channels.spend(key, cost);
-            if bodies {
-                self.channels.enqueue(key);
+            // Passing the place of a large message in the row lets it be written. One that is out of credit waits for news.
+            if bodies && part == Part::Records {
+                self.channels.enqueue_bodies(key);
             }
             if settles {
                 self.settle_sent(key, id, false);
