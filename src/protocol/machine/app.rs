@@ -183,6 +183,7 @@ impl Machine {
             Released::Again if channel.refusal().is_some() => self.reject_untaken(key, now),
             Released::Again => {
                 self.wakes.insert(Wake::Readable(key));
+                self.touch(key);
             }
             Released::Exhausted => {
                 let reason = format!("handed over {attempts} times without an acknowledgement");
