@@ -1,5 +1,6 @@
 //! How links are attached, lost, replaced and refused (rules S1 to S5, G9, G11).
 
+use bowline::config::SendOptions;
 use bowline::error::CloseCode;
 use bowline::id::Epoch;
 use bowline::protocol::proof::prove;
@@ -44,7 +45,9 @@ fn cut_at(n: u64, settings: Settings) -> bool {
         world.open_plainly(Side::Dialer, "chat");
         world.open_plainly(Side::Acceptor, "chat");
         (0..3).for_each(|_| {
-            world.with(world.on(side), |peer, model, _| peer.send("chat", "abc".into(), model).ok());
+            world.with(world.on(side), |peer, model, now| {
+                peer.send("chat", "abc".into(), SendOptions::new(), model, now).ok()
+            });
         });
         world.run(ms(300));
     }

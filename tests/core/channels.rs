@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bowline::config::SendOptions;
 use bowline::error::{Outcome, SendError};
 use bowline::protocol::types::Progress;
 
 use crate::link::Side;
 use crate::scene::{BOTH, connected, ms, secs};
-use crate::world::{MAX_MESSAGE, Settings, Who, World, config};
+use crate::world::{MAX_MESSAGE, Settings, Shape, Who, World};
 
 /// Both sides finish a label; the news that the acceptor has it all is lost with the link.
 fn half_forgotten(world: &mut World) {
@@ -99,17 +100,20 @@ fn channels_the_end_is_told_though_the_last_message_is_of_a_former_epoch() {
 #[test]
 fn channels_room_left_by_former_epochs_is_granted_again() {
     let mut world = connected(Settings::default(), &["chat"]);
-    world.say(Side::Acceptor, "chat", 90_000);
-    world.say(Side::Acceptor, "chat", 90_000);
+    for _ in 0..3 {
+        world.say(Side::Acceptor, "chat", 65_536);
+    }
     world.run(secs(1));
     world.restart_acceptor(0, Some(ms(0)));
     world.run(secs(5));
     world.open_plainly(Side::Acceptor, "chat");
-    world.say(Side::Acceptor, "chat", 90_000);
+    world.say(Side::Acceptor, "chat", 10);
+    world.say(Side::Acceptor, "chat", 65_536);
     world.run(secs(1));
-    assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1]);
+    // Beyond the first credit there is none until the old ones are taken.
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1, 2, 0]);
     world.run(secs(1));
-    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    assert_eq!(world.hear(Side::Dialer, "chat"), [1]);
 }
 
 #[test]
@@ -161,7 +165,8 @@ fn channels_what_the_peer_does_not_take_is_rejected_when_that_is_known() {
     let ends = ids.map(|id| matches!(world.progress(Side::Dialer, id), Progress::Resolved(Outcome::Handled)));
     assert_eq!(ends, [true, false, true, false, true]);
     let payload = vec![0; 1001].into();
-    let refused = world.with(Who::Dialer, |peer, model, _| peer.send("chat", payload, model));
+    let refused = world
+        .with(Who::Dialer, |peer, model, now| peer.send("chat", payload, SendOptions::new(), model, now));
     assert_eq!(refused, Some(Err(SendError::TooLarge { size: 1001, limit: 1000 })));
 }
 
@@ -203,7 +208,9 @@ fn channels_labels_left_by_former_epochs_are_bounded() {
         for label in 0..3 {
             let label = format!("{epoch}.{label}");
             world.open_plainly(Side::Acceptor, &label);
-            world.with(world.on(Side::Acceptor), |peer, model, _| peer.send(&label, "x".into(), model).ok());
+            world.with(world.on(Side::Acceptor), |peer, model, now| {
+                peer.send(&label, "x".into(), SendOptions::new(), model, now).ok()
+            });
         }
         world.run(secs(20));
         world.restart_acceptor(0, Some(ms(0)));
@@ -261,13 +268,8 @@ fn channels_a_sender_stops_exactly_at_its_window() {
     // Until the label is opened it is 64 KiB, and 1,024 messages; one more would end the session.
     for (size, fits, more) in [(65_536, 1, 1), (16_384, 4, 1), (0, 1024, 5)] {
         let mut world = connected(Settings::default(), &[]);
-        world.open(
-            Side::Dialer,
-            "chat",
-            config((2000, 1 << 20), (2000, MAX_MESSAGE), false, 3),
-            false,
-            (2000, 1 << 20),
-        );
+        let shape = Shape { outbox: (2000, 1 << 20), inbox: (2000, MAX_MESSAGE), ..Shape::plain() };
+        world.open(Side::Dialer, "chat", &shape);
         for _ in 0..fits + more {
             world.say(Side::Dialer, "chat", size);
         }

@@ -1,20 +1,19 @@
-//! A fake connection between a dialer and an acceptor: a control lane, a lane per channel, and datagrams, each with
-//! delays of its own. What is sent travels as the bytes that the wire codec makes of it.
+//! A fake connection between a dialer and an acceptor: a control stream, and what carries data, each with delays of its
+//! own. What is sent travels as the bytes that the wire codec makes of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bowline::error::CloseCode;
-use bowline::protocol::types::LinkId;
+use bowline::id::ChannelId;
+use bowline::protocol::types::{LinkId, link_room};
 use bowline::wire::control::ControlDecoder;
-use bowline::wire::data::{RecordDecoder, RecordEncoder};
-use bowline::wire::{Data, Frame, MAX_CONTROL, control, heartbeat};
+use bowline::wire::{Frame, MAX_CONTROL, control};
 use bytes::{Bytes, BytesMut};
 
+use crate::data_pipe::DataPipe;
 use crate::rng::Rng;
-
-/// Largest message that any side of any test sends.
-pub(crate) const LARGEST: usize = 128 * 1024;
+use crate::settings::Tally;
 
 /// Which end of a link, and which process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,16 +43,35 @@ impl Weather {
     pub(crate) const CALM: Self = Self { delay_ms: (10, 10), datagram_loss: 0, datagram_copy: 0 };
 }
 
+/// What decides how something fares that is sent now.
+pub(crate) struct Sky<'a> {
+    pub(crate) weather: Weather,
+    pub(crate) now: Instant,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) tally: &'a mut Tally,
+}
+
+impl Sky<'_> {
+    pub(crate) fn delay(&mut self) -> Duration {
+        let (low, high) = self.weather.delay_ms;
+        Duration::from_millis(self.rng.range(low, high))
+    }
+
+    /// When it arrives.
+    pub(crate) fn later(&mut self) -> Instant {
+        self.now + self.delay()
+    }
+}
+
 /// Bytes on their way, in order, and when each piece arrives.
-type Lane = VecDeque<(Instant, Bytes)>;
+pub(crate) type Bytestream = VecDeque<(Instant, Bytes)>;
 
 /// One direction of a link.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    control: Lane,
+    control: Bytestream,
     decoder: ControlDecoder,
-    lanes: BTreeMap<u32, DataLane>,
-    datagrams: Vec<(Instant, u8)>,
+    data: DataPipe,
     /// The sending end has closed the connection.
     close: Option<(Instant, CloseCode, String)>,
     /// Frames that have arrived.
@@ -62,19 +80,12 @@ pub(crate) struct Pipe {
     pub(crate) refill: VecDeque<(Instant, usize)>,
 }
 
-#[derive(Debug)]
-struct DataLane {
-    encoder: RecordEncoder,
-    bytes: Lane,
-    decoder: RecordDecoder,
-    /// Arrived, and told to wait.
-    waiting: VecDeque<Data>,
-}
-
 /// What comes out of a pipe.
 #[derive(Debug)]
 pub(crate) enum Arrival {
     Frame(Frame),
+    /// What came together in a datagram.
+    Datagram(Vec<Frame>),
     Closed(CloseCode, String),
 }
 
@@ -142,10 +153,9 @@ impl Link {
 impl Pipe {
     fn new() -> Self {
         Self {
-            control: Lane::new(),
+            control: Bytestream::new(),
             decoder: ControlDecoder::new(MAX_CONTROL),
-            lanes: BTreeMap::new(),
-            datagrams: Vec::new(),
+            data: DataPipe::default(),
             close: None,
             arrived: 0,
             refill: VecDeque::new(),
@@ -153,64 +163,49 @@ impl Pipe {
     }
 
     fn is_empty(&self) -> bool {
-        self.control.is_empty()
-            && self.close.is_none()
-            && self.datagrams.is_empty()
-            && self.lanes.values().all(|lane| lane.bytes.is_empty() && lane.waiting.is_empty())
+        self.control.is_empty() && self.close.is_none() && self.data.is_empty()
     }
 
     /// Sends a frame as bytes; a control frame may arrive in two pieces.
-    pub(crate) fn send(&mut self, frame: &Frame, weather: Weather, now: Instant, rng: &mut Rng) {
-        let after = now + delay(weather, rng);
+    pub(crate) fn send(&mut self, frame: &Frame, sky: &mut Sky<'_>) {
+        let after = sky.later();
         match frame {
             Frame::Control(frame) => {
                 let mut bytes = BytesMut::new();
                 control::encode(frame, &mut bytes);
                 let mut bytes = bytes.freeze();
-                if rng.percent(20) {
-                    let first = bytes.split_to(rng.range(0, bytes.len() as u64) as usize);
+                if sky.rng.percent(20) {
+                    let first = bytes.split_to(sky.rng.range(0, bytes.len() as u64) as usize);
                     put(&mut self.control, after, first);
                 }
-                let after = after + if rng.percent(20) { delay(weather, rng) } else { Duration::ZERO };
+                let after = after + if sky.rng.percent(20) { sky.delay() } else { Duration::ZERO };
                 put(&mut self.control, after, bytes);
             }
             Frame::Data(data) => {
-                let lane = self.lanes.entry(data.channel.0).or_insert_with(|| DataLane {
-                    encoder: RecordEncoder::new(data.channel, data.sequence),
-                    bytes: Lane::new(),
-                    decoder: RecordDecoder::new(LARGEST),
-                    waiting: VecDeque::new(),
-                });
-                let mut bytes = BytesMut::new();
-                let head = lane.encoder.put(&mut bytes, data.sequence, data.redelivered, data.payload.len());
-                assert!(head.is_ok(), "data out of order on one link: {head:?}");
-                bytes.extend_from_slice(&data.payload);
-                put(&mut lane.bytes, after, bytes.freeze());
-                self.refill.push_back((after, data.payload.len() + 16));
+                self.data.send(data, after, sky);
+                self.refill.push_back((after, link_room(data.payload.len())));
             }
-            Frame::Heartbeat(beat) => {
-                let byte = heartbeat::encode(*beat);
-                if !rng.percent(weather.datagram_loss) {
-                    self.datagrams.push((after, byte));
-                }
-                if rng.percent(weather.datagram_copy) {
-                    self.datagrams.push((now + delay(weather, rng), byte));
-                }
+            Frame::Body(body) => {
+                self.data.send_piece(body, after, sky);
+                self.refill.push_back((after, link_room(body.bytes.len())));
             }
+            Frame::Heartbeat(beat) => self.data.send_beat(*beat, after, sky),
         }
     }
 
+    /// The sender has nothing more to say for now.
+    pub(crate) fn flush(&mut self, sky: &mut Sky<'_>) {
+        self.data.flush(sky);
+    }
+
+    /// The sender writes nothing more of a large message.
+    pub(crate) fn abandon(&mut self, channel: ChannelId, sequence: u64, sky: &mut Sky<'_>) {
+        self.data.abandon(channel, sequence, sky);
+    }
+
     /// The sending end closes. With `outruns`, the news overtakes what is under way.
-    pub(crate) fn close(
-        &mut self,
-        code: CloseCode,
-        reason: String,
-        outruns: bool,
-        weather: Weather,
-        now: Instant,
-        rng: &mut Rng,
-    ) {
-        let mut at = now + delay(weather, rng);
+    pub(crate) fn close(&mut self, code: CloseCode, reason: String, outruns: bool, sky: &mut Sky<'_>) {
+        let mut at = sky.later();
         if !outruns {
             at = at.max(self.last());
         }
@@ -218,39 +213,29 @@ impl Pipe {
     }
 
     fn last(&self) -> Instant {
-        let lanes = self.lanes.values().map(|lane| &lane.bytes).chain([&self.control]);
-        let last = lanes.filter_map(|lane| lane.back().map(|(at, _)| *at)).max();
+        let control = self.control.back().map(|(at, _)| *at);
+        let last = self.data.last_at().into_iter().chain(control).max();
         last.or(self.close.as_ref().map(|(at, ..)| *at)).unwrap_or_else(crate::world::epoch)
     }
 
     fn truncate(&mut self, keep_percent: u64, rng: &mut Rng) -> u64 {
-        let mut lost = self.datagrams.len() as u64;
-        self.datagrams.clear();
-        for lane in self.lanes.values_mut().map(|lane| &mut lane.bytes).chain([&mut self.control]) {
-            let keep = if rng.percent(keep_percent) { rng.range(0, lane.len() as u64) as usize } else { 0 };
-            lost += (lane.len() - keep) as u64;
-            lane.truncate(keep);
-        }
-        lost
+        self.data.truncate(keep_percent, rng) + truncate(&mut self.control, keep_percent, rng)
     }
 
     /// When something arrives next.
     pub(crate) fn next_at(&self) -> Option<Instant> {
-        let lanes = self.lanes.values().map(|lane| &lane.bytes).chain([&self.control]);
-        let lanes = lanes.filter_map(|lane| lane.front().map(|(at, _)| *at));
-        let datagrams = self.datagrams.iter().map(|(at, _)| *at);
-        lanes.chain(datagrams).chain(self.close.as_ref().map(|(at, ..)| *at)).min()
+        let control = self.control.front().map(|(at, _)| *at);
+        let close = self.close.as_ref().map(|(at, ..)| *at);
+        control.into_iter().chain(self.data.next_at()).chain(close).min()
     }
 
-    /// What arrives by `now`, one piece of one lane.
+    /// What arrives by `now`, one piece of one stream, or one datagram.
     pub(crate) fn take(&mut self, now: Instant) -> Vec<Arrival> {
-        if let Some(index) = self.datagrams.iter().position(|(at, _)| *at <= now) {
-            let (_, byte) = self.datagrams.swap_remove(index);
+        if let Some(arrival) = self.data.take_datagram(now) {
             self.arrived += 1;
-            return vec![Arrival::Frame(Frame::Heartbeat(heartbeat::decode(byte)))];
+            return vec![arrival];
         }
-        let due = |lane: &mut Lane| lane.front_if(|(at, _)| *at <= now);
-        if let Some((_, bytes)) = due(&mut self.control) {
+        if let Some((_, bytes)) = self.control.front_if(|(at, _)| *at <= now) {
             self.arrived += 1;
             self.decoder.push(&bytes);
             let mut frames = Vec::new();
@@ -259,15 +244,9 @@ impl Pipe {
             }
             return frames;
         }
-        for lane in self.lanes.values_mut() {
-            if let Some((_, bytes)) = lane.bytes.front_if(|(at, _)| *at <= now) {
-                self.arrived += 1;
-                lane.decoder.push(bytes);
-                while let Some(data) = lane.decoder.next().expect("what was encoded is decoded") {
-                    lane.waiting.push_back(data);
-                }
-                return Vec::new();
-            }
+        if self.data.take_bytes(now) {
+            self.arrived += 1;
+            return Vec::new();
         }
         match self.close.take_if(|(at, ..)| *at <= now) {
             Some((_, code, reason)) => vec![Arrival::Closed(code, reason)],
@@ -275,13 +254,13 @@ impl Pipe {
         }
     }
 
-    /// Channels with data that has arrived and was not taken.
-    pub(crate) fn waiting_channels(&self) -> Vec<u32> {
-        self.lanes.iter().filter(|(_, lane)| !lane.waiting.is_empty()).map(|(&id, _)| id).collect()
+    /// Streams with frames that have arrived and were not taken.
+    pub(crate) fn waiting(&self) -> Vec<(u64, ChannelId)> {
+        self.data.waiting()
     }
 
-    pub(crate) fn pop_waiting(&mut self, channel: u32) -> Option<Data> {
-        self.lanes.get_mut(&channel)?.waiting.pop_front()
+    pub(crate) fn pop_waiting(&mut self, stream: u64) -> Option<Frame> {
+        self.data.pop_waiting(stream)
     }
 
     /// Room that the sender gets back by `now`.
@@ -294,7 +273,7 @@ impl Pipe {
     }
 }
 
-trait FrontIf<T> {
+pub(crate) trait FrontIf<T> {
     fn front_if(&mut self, wanted: impl FnOnce(&T) -> bool) -> Option<T>;
 }
 
@@ -304,11 +283,16 @@ impl<T> FrontIf<T> for VecDeque<T> {
     }
 }
 
-fn put(lane: &mut Lane, at: Instant, bytes: Bytes) {
-    let at = lane.back().map_or(at, |(last, _)| at.max(*last));
-    lane.push_back((at, bytes));
+/// Puts bytes behind those that are on their way.
+pub(crate) fn put(stream: &mut Bytestream, at: Instant, bytes: Bytes) {
+    let at = stream.back().map_or(at, |(last, _)| at.max(*last));
+    stream.push_back((at, bytes));
 }
 
-fn delay(weather: Weather, rng: &mut Rng) -> Duration {
-    Duration::from_millis(rng.range(weather.delay_ms.0, weather.delay_ms.1))
+/// The link dies: perhaps a beginning still arrives. Returns how many pieces do not.
+pub(crate) fn truncate(stream: &mut Bytestream, keep_percent: u64, rng: &mut Rng) -> u64 {
+    let keep = if rng.percent(keep_percent) { rng.range(0, stream.len() as u64) as usize } else { 0 };
+    let lost = (stream.len() - keep) as u64;
+    stream.truncate(keep);
+    lost
 }

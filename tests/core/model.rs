@@ -191,7 +191,7 @@ impl Model {
             return;
         }
         match claim {
-            Progress::Accepted => {}
+            Progress::Accepted | Progress::Partly { .. } => {}
             Progress::Received => {
                 assert!(message.arrived, "G5: {id} is called received and never arrived");
                 assert!(!journals || message.received_durably, "R4: {id} is called received too early");

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use bowline::error::CloseCode;
-use bowline::id::SessionId;
+use bowline::id::{ChannelId, SessionId};
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{Judgement, LinkEnd, LinkId, LinkInfo, Readiness};
 use bowline::wire::{Control, Frame, Hello, Retry};
 use bytes::Bytes;
 
-use crate::link::{Arrival, Link, Side};
+use crate::link::{Arrival, Link, Pipe, Side, Sky};
 use crate::peer::{Peer, Store};
-use crate::world::{Dialing, Who, World, setup};
+use crate::world::{Dialing, Who, World, ms_of, setup};
 
 pub(crate) const DIALER: &[u8] = b"ada";
 pub(crate) const ACCEPTOR: &[u8] = b"bob";
@@ -107,8 +107,7 @@ impl World {
     // ---- sending ----
 
     pub(crate) fn transmit(&mut self, who: Who, id: LinkId, frame: Frame) {
-        let (now, weather) = (self.now, self.settings.weather);
-        let side = if who == Who::Dialer { Side::Dialer } else { Side::Acceptor };
+        let side = side_of(who);
         let number = self.sent;
         self.sent += 1;
         if let Frame::Control(Control::Retry(retry)) = &frame {
@@ -124,17 +123,34 @@ impl World {
             let after = Some(Duration::from_millis(30));
             self.cut(id, 50, [after, after]);
         }
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let open = *link.open(side);
-        if link.cut || !open {
-            return;
+        self.on_pipe(side, id, |pipe, sky| pipe.send(&frame, sky));
+    }
+
+    /// Does something with the direction of a link that this side writes, if it is still there.
+    fn on_pipe(&mut self, side: Side, id: LinkId, act: impl FnOnce(&mut Pipe, &mut Sky<'_>)) {
+        let Some(link) = self.links.get_mut(&id).filter(|link| !link.cut) else { return };
+        if *link.open(side) {
+            let (weather, now) = (self.settings.weather, self.now);
+            let mut sky = Sky { weather, now, rng: &mut self.rng, tally: &mut self.tally };
+            act(link.towards(side.other()), &mut sky);
         }
-        link.towards(side.other()).send(&frame, weather, now, &mut self.rng);
+    }
+
+    pub(crate) fn abandon(&mut self, who: Who, id: LinkId, channel: ChannelId, sequence: u64) {
+        let side = side_of(who);
+        self.on_pipe(side, id, |pipe, sky| pipe.abandon(channel, sequence, sky));
+    }
+
+    /// A machine has nothing more to say for now: what was to share a datagram leaves.
+    pub(crate) fn flush(&mut self, who: Who) {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            self.on_pipe(side_of(who), id, Pipe::flush);
+        }
     }
 
     pub(crate) fn close_link(&mut self, who: Who, id: LinkId, code: CloseCode, reason: String) {
-        let (now, weather) = (self.now, self.settings.weather);
-        let side = if who == Who::Dialer { Side::Dialer } else { Side::Acceptor };
+        let side = side_of(who);
         self.tally.superseded += u64::from(code == CloseCode::Superseded);
         self.tally.refused_links += u64::from(matches!(code, CloseCode::WrongProof | CloseCode::Busy));
         let late = self.rng.percent(self.settings.late);
@@ -148,7 +164,9 @@ impl World {
             self.late.insert((id, side));
         }
         if !link.cut {
-            link.towards(side.other()).close(code, reason, outruns, weather, now, &mut self.rng);
+            let (weather, now) = (self.settings.weather, self.now);
+            let mut sky = Sky { weather, now, rng: &mut self.rng, tally: &mut self.tally };
+            link.towards(side.other()).close(code, reason, outruns, &mut sky);
         }
     }
 
@@ -255,71 +273,96 @@ impl World {
     fn feed_data(&mut self, id: LinkId, side: Side) -> bool {
         let mut any = false;
         let Some(link) = self.links.get_mut(&id) else { return false };
-        let channels = link.towards(side).waiting_channels();
-        for channel in channels {
+        for (stream, channel) in link.towards(side).waiting() {
             loop {
-                let who = if side == Side::Dialer {
-                    Some(Who::Dialer)
-                } else {
-                    self.owners.get(&id).map(|s| Who::Acceptor(*s))
-                };
-                let readiness = match who.and_then(|who| self.peer(who)) {
-                    Some(peer) => peer.machine.readiness(id, bowline::id::ChannelId(channel)),
-                    None => Readiness::Wait,
-                };
+                let readiness = self.readiness(id, side, channel);
                 if readiness == Readiness::Wait {
                     self.tally.waited += 1;
                     break;
                 }
-                let late = self.late.contains(&(id, side));
                 let Some(link) = self.links.get_mut(&id) else { return any };
-                let open = *link.open(side) || late;
-                let Some(data) = link.towards(side).pop_waiting(channel) else { break };
+                let Some(frame) = link.towards(side).pop_waiting(stream) else { break };
                 any = true;
-                if readiness == Readiness::Gone && !late || !open {
-                    continue;
-                }
-                if readiness == Readiness::Ready {
-                    let session = who.and_then(|who| self.peer(who)).map(|peer| peer.machine.session());
-                    self.note_arrived(side, session, &data);
-                }
-                if readiness == Readiness::Ready {
-                    self.copy(id, side, &data);
-                }
-                self.feed(id, side, Frame::Data(data));
+                self.feed_if(id, side, readiness, frame);
             }
         }
         any
     }
 
+    /// Whether data of a channel may be fed to the process that has the link.
+    fn readiness(&mut self, id: LinkId, side: Side, channel: ChannelId) -> Readiness {
+        match self.owner(id, side).and_then(|who| self.peer(who)) {
+            Some(peer) => peer.machine.readiness(id, channel),
+            None => Readiness::Wait,
+        }
+    }
+
+    fn owner(&self, id: LinkId, side: Side) -> Option<Who> {
+        match side {
+            Side::Dialer => Some(Who::Dialer),
+            Side::Acceptor => self.owners.get(&id).map(|session| Who::Acceptor(*session)),
+        }
+    }
+
+    /// Feeds data that does not wait any more, unless nobody wants it.
+    fn feed_if(&mut self, id: LinkId, side: Side, readiness: Readiness, frame: Frame) {
+        let late = self.late.contains(&(id, side));
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let open = *link.open(side) || late;
+        if readiness == Readiness::Gone && !late || !open {
+            return;
+        }
+        if readiness == Readiness::Ready {
+            let session =
+                self.owner(id, side).and_then(|who| self.peer(who)).map(|peer| peer.machine.session());
+            self.note_arrived(side, session, &frame);
+            self.copy(id, side, &frame);
+        }
+        self.feed(id, side, frame);
+    }
+
+    /// Data of a datagram does not wait.
+    fn feed_datagram(&mut self, id: LinkId, side: Side, frames: Vec<Frame>) {
+        for frame in frames {
+            let Some((channel, _)) = name_of(&frame) else { continue };
+            match self.readiness(id, side, channel) {
+                Readiness::Wait => self.tally.datagrams_early += 1,
+                readiness => {
+                    self.tally.datagrams_gone += u64::from(readiness == Readiness::Gone);
+                    self.feed_if(id, side, readiness, frame);
+                }
+            }
+        }
+    }
+
     /// A peer may send a message again, now or on a later link: it must be known by its number.
-    fn copy(&mut self, id: LinkId, side: Side, data: &bowline::wire::Data) {
+    fn copy(&mut self, id: LinkId, side: Side, frame: &Frame) {
         let current = self.owners.get(&id) == Some(&self.dialer.machine.session());
+        let Frame::Data(data) = frame else { return };
         if !current || !self.rng.percent(self.settings.copies) {
             return;
         }
         let who = self.on(side.other());
         let Some(epoch) = self.peer(who).map(|peer| peer.machine.epoch()) else { return };
         self.tally.copies += 1;
-        self.feed(id, side, Frame::Data(data.clone()));
-        let old = self.copied.insert(side, (epoch, data.clone()));
-        let knows = |world: &mut Self, old: &bowline::wire::Data| {
-            let owner = world.on(side);
-            let readiness = world.peer(owner).map(|peer| peer.machine.readiness(id, old.channel));
-            readiness == Some(Readiness::Ready)
-        };
-        if let Some((_, old)) = old.filter(|(of, old)| *of == epoch && knows(self, old)) {
-            self.feed(id, side, Frame::Data(old));
+        self.feed(id, side, frame.clone());
+        let channel = data.channel;
+        let old = self.copied.insert(side, (epoch, frame.clone()));
+        let Some((_, old)) = old.filter(|(of, old)| *of == epoch && name_of(old).is_some()) else { return };
+        if self.readiness(id, side, name_of(&old).map_or(channel, |(channel, _)| channel)) == Readiness::Ready
+        {
+            self.feed(id, side, old);
         }
     }
 
-    fn note_arrived(&mut self, side: Side, session: Option<SessionId>, data: &bowline::wire::Data) {
+    fn note_arrived(&mut self, side: Side, session: Option<SessionId>, frame: &Frame) {
+        let Some((channel, sequence)) = name_of(frame) else { return };
         let sender = match side {
             Side::Acceptor => Some(&self.dialer),
             Side::Dialer => session.and_then(|session| self.acceptors.get(&session)),
         };
         if let Some(sender) = sender.filter(|sender| Some(sender.machine.session()) == session) {
-            let id = sender.name(sender.machine.epoch(), data.channel, data.sequence);
+            let id = sender.name(sender.machine.epoch(), channel, sequence);
             self.model.arrived(id);
         }
     }
@@ -329,6 +372,7 @@ impl World {
         let late = self.late.contains(&(id, side));
         let Some(link) = self.links.get_mut(&id) else { return };
         match arrival {
+            Arrival::Datagram(frames) => self.feed_datagram(id, side, frames),
             Arrival::Closed(code, reason) => {
                 if std::mem::replace(link.open(side), false) {
                     self.tell(id, side, |peer| {
@@ -364,11 +408,7 @@ impl World {
     }
 
     fn tell(&mut self, id: LinkId, side: Side, say: impl FnOnce(&mut Peer)) {
-        let who = match side {
-            Side::Dialer => Some(Who::Dialer),
-            Side::Acceptor => self.owners.get(&id).map(|session| Who::Acceptor(*session)),
-        };
-        if let Some(peer) = who.and_then(|who| self.peer(who)) {
+        if let Some(peer) = self.owner(id, side).and_then(|who| self.peer(who)) {
             say(peer);
             peer.wait = None;
         }
@@ -389,7 +429,8 @@ impl World {
                     self.admission.remove(old, None, now);
                 }
                 let secret = hello.secret.clone().expect("a session is created with its secret");
-                let setup = setup(&self.settings, Side::Acceptor, session, secret.clone(), &mut self.rng);
+                let setup =
+                    setup(&self.settings, Side::Acceptor, session, secret.clone(), &mut self.rng, ms_of(now));
                 let store = self.settings.stores[1].then(Store::default);
                 let mut peer = Peer::new(Side::Acceptor, Machine::new(setup.clone(), now), setup, store);
                 peer.other_journals = self.settings.stores[0];
@@ -435,5 +476,18 @@ impl World {
     fn reply(&mut self, id: LinkId, control: Control) {
         let nobody = Who::Acceptor(SessionId::from_bytes([0; 16]));
         self.transmit(nobody, id, Frame::Control(control));
+    }
+}
+
+fn side_of(who: Who) -> Side {
+    if who == Who::Dialer { Side::Dialer } else { Side::Acceptor }
+}
+
+/// Which message data belongs to.
+pub(crate) fn name_of(frame: &Frame) -> Option<(ChannelId, u64)> {
+    match frame {
+        Frame::Data(data) => Some((data.channel, data.sequence)),
+        Frame::Body(body) => Some((body.channel, body.sequence)),
+        Frame::Control(_) | Frame::Heartbeat(_) => None,
     }
 }

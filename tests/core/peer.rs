@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use bowline::config::ChannelConfig;
+use bowline::config::SendOptions;
 use bowline::error::{CloseReason, SendError};
 use bowline::id::{ChannelId, Epoch, MessageId};
 use bowline::protocol::journal::{Batch, Snapshot};
@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::link::Side;
 use crate::model::{Handed, Model};
+use crate::settings::Shape;
 
 /// A process.
 #[derive(Debug)]
@@ -45,9 +46,7 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) key: ChannelKey,
-    pub(crate) config: ChannelConfig,
-    pub(crate) redeliver: bool,
-    pub(crate) limits: (usize, usize),
+    pub(crate) shape: Shape,
     pub(crate) taken: Vec<MessageId>,
     pub(crate) refused: bool,
     pub(crate) finished: bool,
@@ -125,22 +124,15 @@ impl Peer {
     }
 
     /// Opens a label, or finds it open.
-    pub(crate) fn open(
-        &mut self,
-        label: &str,
-        config: ChannelConfig,
-        redeliver: bool,
-        limits: (usize, usize),
-        now: Instant,
-    ) {
+    pub(crate) fn open(&mut self, label: &str, shape: &Shape, now: Instant) {
         if let Some(open) = self.channels.get(label)
-            && self.machine.channel_stats(open.key).is_some()
+            && self.machine.channel_label(open.key).is_some()
         {
             return;
         }
-        if let Ok(key) = self.machine.open(label, config.clone(), now) {
-            let open =
-                Open { key, config, redeliver, limits, taken: Vec::new(), refused: false, finished: false };
+        if let Ok(key) = self.machine.open(label, shape.config(), now) {
+            let shape = shape.clone();
+            let open = Open { key, shape, taken: Vec::new(), refused: false, finished: false };
             self.channels.insert(label.to_owned(), open);
         }
     }
@@ -149,11 +141,13 @@ impl Peer {
         &mut self,
         label: &str,
         payload: Bytes,
+        options: SendOptions,
         model: &mut Model,
+        now: Instant,
     ) -> Result<MessageId, SendError> {
         let Some(open) = self.channels.get(label) else { return Err(SendError::Finished) };
-        let accepted = self.machine.send(open.key, payload.clone())?;
-        model.accepted(accepted.id, payload, self.heard, open.redeliver);
+        let accepted = self.machine.send(open.key, payload.clone(), options, now)?;
+        model.accepted(accepted.id, payload, self.heard, open.shape.redeliver);
         let (id, batch, key) = (accepted.id, accepted.batch, open.key);
         let label = label.to_owned();
         self.receipts.push(Receipt { id, label, key, batch, seen: Progress::Accepted });
@@ -254,14 +248,15 @@ impl Peer {
     }
 
     /// The limits of every channel hold (G10).
-    pub(crate) fn check_limits(&self, doubt: bool) {
+    pub(crate) fn check_limits(&self, doubt: bool, now: Instant) {
         let (windows, granted) = (if doubt { 3 } else { 1 }, crate::world::granted());
         for (label, open) in &self.channels {
-            let Some(stats) = self.machine.channel_stats(open.key) else { continue };
+            let Some(stats) = self.machine.channel_stats(open.key, now) else { continue };
             assert!(stats.inbox_messages as u64 <= windows * granted.messages, "G10: {label} has {stats:?}");
-            assert!(stats.inbox_bytes as u64 <= windows * granted.bytes, "G10: {label} has {stats:?}");
+            let inbox_bytes = windows * (granted.bytes + granted.large);
+            assert!(stats.inbox_bytes as u64 <= inbox_bytes, "G10: {label} has {stats:?}");
             // What had ended above the floor, or was freed at a durable peer, is there again after a restart.
-            let (messages, bytes) = open.limits;
+            let (messages, bytes) = (open.shape.outbox.0, open.shape.outbox.1 + open.shape.large.0);
             let kept = stats.outbox_messages <= messages && stats.outbox_bytes <= bytes;
             assert!(
                 doubt || self.restored || kept,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bowline::config::ReconnectPolicy;
+use bowline::config::{ReconnectPolicy, SendOptions};
 use bowline::error::CloseCode;
 use bowline::protocol::types::{LinkId, SessionState};
 use bowline::wire::Health;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::link::{Side, Weather};
 use crate::rng::Rng;
-use crate::world::{MAX_MESSAGE, Settings, Who, World, config};
+use crate::world::{MAX_MESSAGE, Settings, Shape, Who, World};
 
 const LABELS: [&str; 3] = ["chat", "jobs", "bulk"];
 
@@ -192,16 +192,19 @@ fn trouble(kind: Kind, rng: &mut Rng) -> Op {
 }
 
 /// How big the windows and outboxes of a label are: the same in every process of a run.
-fn shape(world: &World, side: Side, label: usize) -> ((usize, usize), (usize, usize), bool, u32) {
+fn shape(world: &World, side: Side, label: usize) -> Shape {
     let mut rng = Rng::new(label as u64 * 2 + u64::from(side == Side::Dialer) + world.settings.room.0);
     let outbox = (rng.range(1, 40) as usize, rng.range(MAX_MESSAGE as u64, 200_000) as usize);
     let inbox = (rng.range(1, 2000) as usize, rng.range(MAX_MESSAGE as u64, 250_000) as usize);
-    (outbox, inbox, rng.percent(50), rng.range(1, 4) as u32)
+    let large =
+        (rng.range(MAX_MESSAGE as u64, 200_000) as usize, rng.range(MAX_MESSAGE as u64, 200_000) as usize);
+    let (redeliver, attempts) = (rng.percent(50), rng.range(1, 4) as u32);
+    Shape { outbox, inbox, large, redeliver, attempts, ..Shape::plain() }
 }
 
 pub(crate) fn open(world: &mut World, side: Side, label: usize) {
-    let (outbox, inbox, redeliver, attempts) = shape(world, side, label);
-    world.open(side, LABELS[label], config(outbox, inbox, redeliver, attempts), redeliver, outbox);
+    let shape = shape(world, side, label);
+    world.open(side, LABELS[label], &shape);
 }
 
 /// Bytes that no other message of the run has.
@@ -229,7 +232,10 @@ pub(crate) fn apply(world: &mut World, op: &Op) {
             }
             for _ in 0..count {
                 let payload = payload(world, size);
-                world.with(world.on(side), |peer, model, _| peer.send(LABELS[label], payload, model));
+                let options = SendOptions::new();
+                world.with(world.on(side), |peer, model, now| {
+                    peer.send(LABELS[label], payload, options, model, now)
+                });
             }
         }
         // One label is always taken to be acknowledged later.
@@ -352,9 +358,10 @@ pub(crate) fn heal(world: &mut World) {
     }
     world.check();
     check_end(world, calm, connected_after);
+    let now = world.now;
     for who in world.everyone() {
         let count = |peer: &mut crate::peer::Peer| -> u64 {
-            let stats = peer.channels.values().filter_map(|open| peer.machine.channel_stats(open.key));
+            let stats = peer.channels.values().filter_map(|open| peer.machine.channel_stats(open.key, now));
             stats.map(|stats| stats.duplicates).sum()
         };
         world.tally.duplicates += world.with(who, |peer, _, _| count(peer)).unwrap_or_default();

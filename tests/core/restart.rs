@@ -9,7 +9,7 @@ use bowline::protocol::machine::Machine;
 use crate::link::Side;
 use crate::net::DIALER;
 use crate::peer::Peer;
-use crate::world::{Who, World, new_dialer, setup};
+use crate::world::{Who, World, ms_of, new_dialer, setup};
 
 impl World {
     /// The process of a side ends: its connections are gone, and the other side may or may not notice.
@@ -100,7 +100,8 @@ impl World {
         self.model.receiver_gone(&mut old.handed, |id| {
             if lied { Some(false) } else { Peer::remembers(&snapshot, id) }
         });
-        let setup = setup(&self.settings, old.side, session, old.setup.secret.clone(), &mut self.rng);
+        let setup =
+            setup(&self.settings, old.side, session, old.setup.secret.clone(), &mut self.rng, ms_of(now));
         let machine = Machine::restore(setup.clone(), snapshot, now);
         let mut peer = Peer::new(old.side, machine, setup, old.store);
         (peer.handed, peer.heard, peer.hearing) = (old.handed, old.heard, old.hearing);
@@ -108,7 +109,7 @@ impl World {
         let reopens = !self.rng.percent(self.settings.slow_apps);
         let needed = |label: &String| old.receipts.iter().any(|receipt| receipt.label == *label);
         for (label, open) in old.channels.into_iter().filter(|(label, _)| reopens || needed(label)) {
-            peer.open(&label, open.config, open.redeliver, open.limits, now);
+            peer.open(&label, &open.shape, now);
         }
         if lost == 0 {
             peer.inherit(old.receipts, durable, &mut self.model);

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bowline::config::SendOptions;
 use bowline::id::MessageId;
 use bowline::protocol::types::{Event, Progress};
 
 use crate::link::Side;
 use crate::plan::payload;
-use crate::world::{MAX_MESSAGE, Settings, World, config};
+use crate::world::{Settings, Shape, World};
 
 pub(crate) const BOTH: [Side; 2] = [Side::Dialer, Side::Acceptor];
 
@@ -42,18 +43,16 @@ pub(crate) fn connected(settings: Settings, labels: &[&str]) -> World {
 
 impl World {
     pub(crate) fn open_plainly(&mut self, side: Side, label: &str) {
-        let config = config((1000, 1 << 20), (2000, MAX_MESSAGE * 2), false, 3);
-        self.open(side, label, config, false, (1000, 1 << 20));
+        self.open(side, label, &Shape::plain());
     }
 
     pub(crate) fn open_redelivering(&mut self, side: Side, label: &str) {
-        let config = config((1000, 1 << 20), (2000, MAX_MESSAGE * 2), true, 3);
-        self.open(side, label, config, true, (1000, 1 << 20));
+        self.open(side, label, &Shape { redeliver: true, ..Shape::plain() });
     }
 
     pub(crate) fn say(&mut self, side: Side, label: &str, size: usize) -> MessageId {
         let payload = payload(self, size);
-        self.with(self.on(side), |peer, model, _| peer.send(label, payload, model))
+        self.with(self.on(side), |peer, model, now| peer.send(label, payload, SendOptions::new(), model, now))
             .expect("a peer")
             .expect("room")
     }
@@ -105,7 +104,7 @@ impl World {
 
     pub(crate) fn is_channel_there(&mut self, side: Side, label: &str) -> bool {
         let is_there = |peer: &crate::peer::Peer| {
-            peer.channels.get(label).is_some_and(|open| peer.machine.channel_stats(open.key).is_some())
+            peer.channels.get(label).is_some_and(|open| peer.machine.channel_label(open.key).is_some())
         };
         self.with(self.on(side), |peer, _, _| is_there(peer)).unwrap_or_default()
     }

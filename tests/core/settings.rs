@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline::config::{ChannelConfig, Delivery, OnReset, ReconnectPolicy};
+use bowline::config::{ChannelConfig, Delivery, OnReset, ReconnectPolicy, WhenFull};
 use bowline::id::SessionId;
 use bowline::protocol::types::{Role, Setup, Window};
 use bowline::wire::{PeerLimits, Secret};
@@ -13,9 +13,12 @@ use crate::rng::Rng;
 /// Largest message of the properties' world, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 96 * 1024;
 
+/// Most bytes of large messages that a channel holds, either way.
+pub(crate) const MAX_LARGE: usize = 1 << 20;
+
 /// The largest window that any channel grants.
 pub(crate) fn granted() -> Window {
-    Window { messages: 2048, bytes: 256 * 1024 }
+    Window { messages: 2048, bytes: 256 * 1024, large: MAX_LARGE as u64 }
 }
 
 /// What stays the same in a run.
@@ -95,6 +98,20 @@ pub(crate) struct Tally {
     pub(crate) replays: u64,
     pub(crate) copies: u64,
     pub(crate) forgotten_channels: u64,
+    /// Of data: datagrams, those that were lost, held several messages, came too early or too late for their lane,
+    /// reliable messages that did not fit one, and pieces of unreliable messages.
+    pub(crate) datagrams: u64,
+    pub(crate) datagrams_lost: u64,
+    pub(crate) shared_datagrams: u64,
+    pub(crate) datagrams_early: u64,
+    pub(crate) datagrams_gone: u64,
+    pub(crate) outgrown: u64,
+    pub(crate) fragments: u64,
+    /// Streams of large messages, those that went on from the middle, those that were reset, and pieces on them.
+    pub(crate) bodies: u64,
+    pub(crate) resumed_bodies: u64,
+    pub(crate) abandoned_bodies: u64,
+    pub(crate) pieces: u64,
 }
 
 /// What a machine of this world is made from.
@@ -104,6 +121,7 @@ pub(crate) fn setup(
     session: SessionId,
     secret: Secret,
     rng: &mut Rng,
+    at_ms: u64,
 ) -> Setup {
     let role = if side == Side::Dialer { Role::Dialer } else { Role::Acceptor };
     let index = usize::from(side == Side::Acceptor);
@@ -111,6 +129,7 @@ pub(crate) fn setup(
         role,
         session,
         secret,
+        wall_ms: 1_700_000_000_000 + at_ms,
         seed: rng.bytes(),
         heartbeat: settings.heartbeat,
         reconnect: settings.policy,
@@ -125,17 +144,55 @@ pub(crate) fn setup(
     }
 }
 
-/// A configuration whose windows bite.
-pub(crate) fn config(
-    outbox: (usize, usize),
-    inbox: (usize, usize),
-    redeliver: bool,
-    attempts: u32,
-) -> ChannelConfig {
-    let on_reset = if redeliver { OnReset::Redeliver } else { OnReset::Unknown };
-    ChannelConfig::new(Delivery::ReliableOrdered)
-        .outbox(outbox.0, outbox.1)
-        .inbox(inbox.0, inbox.1)
-        .on_reset(on_reset)
-        .max_attempts(attempts)
+/// What one side makes of a channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) delivery: Delivery,
+    /// How the other side sends.
+    pub(crate) expect: Delivery,
+    /// Messages and bytes.
+    pub(crate) outbox: (usize, usize),
+    pub(crate) inbox: (usize, usize),
+    /// Bytes of large messages, out and in.
+    pub(crate) large: (usize, usize),
+    pub(crate) redeliver: bool,
+    pub(crate) attempts: u32,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) when_full: WhenFull,
+    pub(crate) priority: i8,
+    pub(crate) weight: u8,
+}
+
+impl Shape {
+    /// Both sides send in order, within windows that hold what a test says.
+    pub(crate) fn plain() -> Self {
+        Self {
+            delivery: Delivery::ReliableOrdered,
+            expect: Delivery::ReliableOrdered,
+            outbox: (1000, 1 << 20),
+            inbox: (2000, MAX_MESSAGE * 2),
+            large: (MAX_LARGE, MAX_LARGE),
+            redeliver: false,
+            attempts: 3,
+            deadline: None,
+            when_full: WhenFull::Wait,
+            priority: 0,
+            weight: 1,
+        }
+    }
+
+    pub(crate) fn config(&self) -> ChannelConfig {
+        let on_reset = if self.redeliver { OnReset::Redeliver } else { OnReset::Unknown };
+        ChannelConfig::new(self.delivery)
+            .expect(Some(self.expect))
+            .outbox(self.outbox.0, self.outbox.1)
+            .inbox(self.inbox.0, self.inbox.1)
+            .large(self.large.0, self.large.1)
+            .on_reset(on_reset)
+            .max_attempts(self.attempts)
+            .deadline(self.deadline)
+            .when_full(self.when_full)
+            .priority(self.priority)
+            .weight(self.weight)
+    }
 }

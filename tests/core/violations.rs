@@ -1,10 +1,11 @@
 //! What a peer must not do: the session ends at once, with a code and a reason, and nothing panics (G10, G12).
 
-use bowline::config::Delivery;
+use bowline::config::{Delivery, LARGE};
 use bowline::error::{CloseCode, Side as By};
 use bowline::id::{ChannelId, Epoch};
 use bowline::wire::{
-    Confirm, Control, Data, Frame, Receiving, ReceivingLane, Sending, SendingLane, Verdict, Welcome,
+    Body, Carrier, Confirm, Control, Data, Frame, Receiving, ReceivingLane, Sending, SendingLane, Verdict,
+    Welcome, Why,
 };
 
 use crate::link::Side;
@@ -13,16 +14,30 @@ use crate::world::{MAX_MESSAGE, Settings, Who, World};
 
 fn data(channel: u32, sequence: u64, size: usize) -> Frame {
     let payload = vec![0; size].into();
-    Frame::Data(Data { channel: ChannelId(channel), sequence, redelivered: false, payload })
+    Frame::Data(Data {
+        channel: ChannelId(channel),
+        sequence,
+        redelivered: false,
+        deadline: None,
+        carrier: Carrier::Lane,
+        payload,
+    })
+}
+
+fn body(channel: u32, sequence: u64, size: usize, offset: u64) -> Frame {
+    let (channel, size, bytes) = (ChannelId(channel), size as u64, vec![0; 1000].into());
+    let (redelivered, deadline, carrier) = (false, None, Carrier::Stream);
+    Frame::Body(Body { channel, sequence, redelivered, deadline, carrier, size, offset, bytes })
 }
 
 fn lane(channel: u32, label: &str, floor: u64, end: Option<u64>) -> SendingLane {
     let delivery = Ok(Delivery::ReliableOrdered);
-    SendingLane { channel: ChannelId(channel), label: label.to_owned(), delivery, floor, end }
+    let (channel, label) = (ChannelId(channel), label.to_owned());
+    SendingLane { channel, label, delivery, floor, end, skipped: Vec::new(), extended: Vec::new() }
 }
 
 fn sending(world: &World, lanes: Vec<SendingLane>) -> Frame {
-    Frame::Control(Control::Sending(Sending { epoch: world.dialer.machine.epoch(), lanes }))
+    Frame::Control(Control::Sending(Sending { epoch: world.dialer.machine.epoch(), clock_ms: 0, lanes }))
 }
 
 fn receiving(world: &mut World, change: impl FnOnce(&mut ReceivingLane)) -> Frame {
@@ -36,6 +51,8 @@ fn receiving(world: &mut World, change: impl FnOnce(&mut ReceivingLane)) -> Fram
         verdicts: Vec::new(),
         window_messages: 10,
         window_bytes: 10,
+        window_large: 0,
+        partial: Vec::new(),
         refused: None,
         ended: false,
     };
@@ -66,7 +83,8 @@ fn assert_violation(frame: impl FnOnce(&mut World) -> Frame, reason: &str) {
 fn violations_end_the_session_with_their_reason() {
     assert_violation(|_| data(0, 2000, 1), "more than the window allows");
     assert_violation(|_| data(0, u64::MAX, 1), "more than the window allows");
-    assert_violation(|_| data(0, 0, MAX_MESSAGE + 1), "a message larger than this side allows");
+    assert_violation(|_| data(0, 0, LARGE + 1), "a large message in line with others");
+    assert_violation(|_| body(0, 0, MAX_MESSAGE + 1, 0), "a message larger than this side allows");
     assert_violation(|w| sending(w, vec![lane(1, "chat", 0, None)]), "a label that is announced already");
     assert_violation(
         |w| sending(w, vec![lane(0, "jobs", 0, None)]),
@@ -82,7 +100,7 @@ fn violations_end_the_session_with_their_reason() {
     assert_violation(|w| receiving(w, |lane| lane.received_below = 1), never);
     assert_violation(|w| receiving(w, |lane| lane.handled_below = 1), never);
     assert_violation(|w| receiving(w, |lane| lane.handled = vec![(3, u64::MAX)]), never);
-    let verdict = Verdict { sequence: u64::MAX, reason: String::new() };
+    let verdict = Verdict { start: 0, end: u64::MAX, why: Why::Expired };
     assert_violation(|w| receiving(w, |lane| lane.verdicts = vec![verdict]), never);
     assert_violation(|w| receiving(w, |lane| lane.ended = true), never);
     assert_violation(
@@ -105,17 +123,18 @@ fn violations_beyond_an_end() {
     world.feed(link, Side::Acceptor, frame);
     world.feed(link, Side::Acceptor, data(0, 0, 1));
     let found = hears(&mut world, data(0, 1, 1));
-    assert_eq!(found.as_deref(), Some("a message beyond the end of its channel (rule C1)"));
+    assert_eq!(found.as_deref(), Some("a message beyond the end of its channel (rule C3)"));
 }
 
 #[test]
 fn violations_in_bytes_beyond_the_window() {
     let mut world = connected(Settings::default(), &["chat"]);
     let link = world.dialer.machine.attached().expect("a link");
-    world.feed(link, Side::Acceptor, data(0, 0, MAX_MESSAGE));
-    world.feed(link, Side::Acceptor, data(0, 1, MAX_MESSAGE));
-    let found = hears(&mut world, data(0, 2, 1));
-    assert_eq!(found.as_deref(), Some("more than the window allows (rule N1)"));
+    for sequence in 0..3 {
+        world.feed(link, Side::Acceptor, data(0, sequence, LARGE));
+    }
+    let found = hears(&mut world, data(0, 3, 1));
+    assert_eq!(found.as_deref(), Some("more than the window allows (rule C2)"));
 }
 
 #[test]
@@ -156,7 +175,11 @@ fn violations_are_not_what_an_old_epoch_says() {
     world.say(Side::Acceptor, "chat", 1);
     let old = Epoch::new(1).expect("not zero");
     for frame in [
-        Frame::Control(Control::Sending(Sending { epoch: old, lanes: vec![lane(0, "jobs", 9, Some(1))] })),
+        Frame::Control(Control::Sending(Sending {
+            epoch: old,
+            clock_ms: 0,
+            lanes: vec![lane(0, "jobs", 9, Some(1))],
+        })),
         match receiving(&mut world, |lane| lane.handled_below = 1) {
             Frame::Control(Control::Receiving(told)) => {
                 Frame::Control(Control::Receiving(Receiving { epoch: old, ..told }))

@@ -4,24 +4,28 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use bowline::config::ChannelConfig;
 use bowline::id::{Epoch, SessionId};
 use bowline::protocol::admission::Admission;
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{Event, LinkId, LinkSample, Output};
-use bowline::wire::{Control, Data, Frame, Hello, Secret};
+use bowline::wire::{Control, Frame, Hello, Secret};
 
 use crate::link::{Link, Side};
 use crate::model::Model;
 use crate::peer::{Peer, Store};
 use crate::rng::Rng;
-pub(crate) use crate::settings::{MAX_MESSAGE, Settings, Tally, config, granted, setup};
+pub(crate) use crate::settings::{MAX_MESSAGE, Settings, Shape, Tally, granted, setup};
 
 /// The moment at which every world begins.
 #[allow(clippy::disallowed_methods, reason = "an Instant has no other constructor; only differences count")]
 pub(crate) fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     *EPOCH.get_or_init(Instant::now)
+}
+
+/// Milliseconds since the world began.
+pub(crate) fn ms_of(now: Instant) -> u64 {
+    (now - epoch()).as_millis() as u64
 }
 
 /// Names a process.
@@ -58,7 +62,7 @@ pub(crate) struct World {
     pub(crate) sent: u64,
     pub(crate) cut_with: Option<u64>,
     /// A message that each side has had.
-    pub(crate) copied: BTreeMap<Side, (Epoch, Data)>,
+    pub(crate) copied: BTreeMap<Side, (Epoch, Frame)>,
     /// What an eavesdropper would have.
     pub(crate) last_hello: Option<Hello>,
     /// Moments at which something was done.
@@ -140,16 +144,9 @@ impl World {
         answer
     }
 
-    /// Both sides open a label with the same configuration.
-    pub(crate) fn open(
-        &mut self,
-        side: Side,
-        label: &str,
-        config: ChannelConfig,
-        redeliver: bool,
-        limits: (usize, usize),
-    ) {
-        self.with(self.on(side), |peer, _, now| peer.open(label, config, redeliver, limits, now));
+    /// Opens a label on one side.
+    pub(crate) fn open(&mut self, side: Side, label: &str, shape: &Shape) {
+        self.with(self.on(side), |peer, _, now| peer.open(label, shape, now));
     }
 
     // ---- time ----
@@ -289,6 +286,7 @@ impl World {
             if let Output::Wait(until) = output {
                 assert!(!peer.machine.needs_poll(now), "needs_poll after Wait: {:?}", peer.machine);
                 peer.wait = Some(until);
+                self.flush(who);
                 self.give_room(who);
                 return;
             }
@@ -314,6 +312,7 @@ impl World {
                 }
                 self.transmit(who, link, frame);
             }
+            Output::Abandon { link, channel, sequence } => self.abandon(who, link, channel, sequence),
             Output::CloseLink { link, code, reason } => self.close_link(who, link, code, reason),
             Output::Dial { timeout, .. } => self.start_dial(timeout),
             Output::AbortDial => self.abort_dial(),
@@ -364,8 +363,8 @@ impl World {
     pub(crate) fn check(&mut self) {
         let doubt = self.model.losses > 0 || self.model.lied;
         for who in self.everyone() {
-            self.with(who, |peer, model, _| {
-                peer.check_limits(doubt);
+            self.with(who, |peer, model, now| {
+                peer.check_limits(doubt, now);
                 peer.check_receipts(model);
             });
         }
@@ -375,6 +374,7 @@ impl World {
 pub(crate) fn name(frame: &Frame) -> &'static str {
     match frame {
         Frame::Data(_) => "Data",
+        Frame::Body(_) => "Body",
         Frame::Heartbeat(_) => "Heartbeat",
         Frame::Control(control) => match control {
             Control::Hello(_) => "Hello",
@@ -423,7 +423,8 @@ fn store_due(peer: &mut Peer, model: &mut Model, now: Instant) -> bool {
 pub(crate) fn new_dialer(settings: &Settings, rng: &mut Rng, now: Instant) -> Peer {
     let mut id = [0; 16];
     id.copy_from_slice(&rng.bytes()[..16]);
-    let setup = setup(settings, Side::Dialer, SessionId::from_bytes(id), Secret(rng.bytes()), rng);
+    let setup =
+        setup(settings, Side::Dialer, SessionId::from_bytes(id), Secret(rng.bytes()), rng, ms_of(now));
     let store = settings.stores[0].then(Store::default);
     let mut peer = Peer::new(Side::Dialer, Machine::new(setup.clone(), now), setup, store);
     peer.other_journals = settings.stores[1];
