@@ -94,6 +94,7 @@ impl Outbox {
             transit.at_peer = if held < size { held } else { 0 };
             transit.offset = transit.at_peer;
             super::note_progress(&mut self.progressed, *sequence, *sequence + 1);
+            super::note_progress(&mut self.progressed, *sequence, *sequence + 1);
         }
     }
 
