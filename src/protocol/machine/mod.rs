@@ -25,6 +25,7 @@ use crate::protocol::journal::{Record, Snapshot};
 use crate::protocol::liveness::Lease;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::peer_clock::PeerClock;
+use crate::protocol::silence::Silence;
 use crate::protocol::types::{
     ChannelKey, Event, LinkId, LinkInfo, LinkSample, Output, PathLiveness, ProcessLiveness, Role, Setup, Wake,
 };
@@ -126,6 +127,8 @@ struct Attached {
     sample: LinkSample,
     /// The dialer's heart; an acceptor only answers.
     heart: Option<Heart>,
+    /// What comes on it.
+    silence: Silence,
     /// Messages to be sent again, counted while channels sync; `None` once reported or on a first attach.
     resuming: Option<u64>,
 }
