@@ -28,6 +28,7 @@
 //! seed, the link's name, the stage and the packet's number; so taking one fault away leaves the others where
 //! they were.
 
+pub mod history;
 mod link;
 mod nat;
 mod packet;
