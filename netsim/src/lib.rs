@@ -28,6 +28,7 @@
 //! seed, the link's name, the stage and the packet's number; so taking one fault away leaves the others where
 //! they were.
 
+mod coverage;
 pub mod history;
 mod link;
 mod nat;
@@ -42,11 +43,12 @@ mod trace;
 mod values;
 mod world;
 
-pub use link::{CapacityTrace, Conditions, Exit, LinkCounts, Pipe};
+pub use coverage::{Coverage, Exercise, Fired, Unexercised};
+pub use link::{CapacityTrace, Conditions, Exit, LinkCounts, Met, Phase, Pipe};
 pub use nat::{Dependence, Nat, NatConfig, NatCounts, Outbound, Refresh};
 pub use packet::{Ecn, Fate, Packet};
 pub use random::Draws;
-pub use scenario::{Access, NatStep, Path, Scenario, ScenarioError, Step};
+pub use scenario::{Access, NatStep, Path, Plan, Scenario, ScenarioError, Step};
 pub use time::Time;
 pub use trace::{Divergence, Event, Trace, TraceHash, run_twice};
 pub use values::BadValue;

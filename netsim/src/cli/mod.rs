@@ -6,7 +6,7 @@ mod report;
 use std::io::{self, Write};
 
 use bowline_netsim::quic::{self, RunError, Workload};
-use bowline_netsim::{Scenario, ScenarioError};
+use bowline_netsim::{Scenario, ScenarioError, Unexercised};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
@@ -49,7 +49,7 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Work {
-    /// 200 bytes every 50 ms, and each comes back.
+    /// 200 bytes every 50 ms, and 4000 once a second; each message comes back.
     Echo,
     /// A datagram of 160 bytes every 20 ms, both ways.
     Flow,
@@ -64,6 +64,8 @@ pub(crate) enum Failure {
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error("{0}; run longer, run another workload, or take the fault out")]
+    Unexercised(#[from] Unexercised),
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -82,6 +84,7 @@ impl Arguments {
                 } else {
                     report::text(&scenario, &summary, workload, out)?;
                 }
+                summary.coverage.check()?;
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use bowline_netsim::quic::{Summary, Workload};
-use bowline_netsim::{Change, Direction, Happening, Scenario};
+use bowline_netsim::{Change, Direction, Exercise, Fired, Happening, Scenario};
 use serde_json::{Value, json};
 
 pub(super) fn text(
@@ -44,6 +44,13 @@ pub(super) fn text(
     if summary.faults().is_empty() {
         writeln!(out, "    met no fault")?;
     }
+    writeln!(out, "  coverage")?;
+    for fault in &summary.coverage.faults {
+        writeln!(out, "    {fault}")?;
+    }
+    if summary.coverage.faults.is_empty() {
+        writeln!(out, "    the scenario has no fault")?;
+    }
     writeln!(out, "  trace hash         {}", summary.trace.hash())
 }
 
@@ -62,6 +69,7 @@ pub(super) fn json(summary: &Summary, workload: Workload, out: &mut dyn Write) -
         "virtual_ms": summary.at.as_nanos() / 1_000_000,
         "packets": summary.packets(),
         "faults": summary.faults(),
+        "coverage": summary.coverage.faults.iter().map(exercise).collect::<Vec<_>>(),
         "loss_percent": links.loss_percent(),
         "connections": summary.connections,
         "sent": summary.sent,
@@ -70,6 +78,21 @@ pub(super) fn json(summary: &Summary, workload: Workload, out: &mut dyn Write) -
         "longest_gap_ms": millis(summary.longest_gap),
     });
     writeln!(out, "{line}")
+}
+
+fn exercise(fault: &Exercise) -> Value {
+    let verdict = match fault.verdict() {
+        Fired::Yes => "fired",
+        Fired::Never => "never",
+        Fired::TooFewPackets => "too-few-packets",
+    };
+    json!({
+        "fault": fault.fault,
+        "verdict": verdict,
+        "hits": fault.hits,
+        "expected": fault.expected,
+        "rounds": { "planned": fault.planned, "came": fault.came, "fired": fault.fired },
+    })
 }
 
 fn change(happening: &Happening) -> Value {

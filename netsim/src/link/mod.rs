@@ -6,11 +6,14 @@
 //! | `loss` | independent loss, bursts (Gilbert–Elliott), chosen packets |
 //! | `shaper` | the bottleneck: a rate or a recorded trace, and the queue before it |
 //! | `capacity` | recorded bandwidth in mahimahi's format |
+//! | `counts` | what it did, and what packets met from one change to the next |
+//! | `fault` | the ways in which conditions hurt packets, one by one |
 //! | `pipe` | composes them: `push(now, packet)`, `pop(now)`, `next_wakeup()` |
 
 mod capacity;
 mod conditions;
 mod counts;
+mod fault;
 mod loss;
 mod pipe;
 mod shaper;
@@ -19,5 +22,6 @@ mod tests;
 
 pub use capacity::CapacityTrace;
 pub use conditions::Conditions;
-pub use counts::LinkCounts;
+pub use counts::{LinkCounts, Met, Phase};
+pub(crate) use fault::Fault;
 pub use pipe::{Exit, Pipe};

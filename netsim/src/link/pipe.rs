@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::conditions::{Conditions, Settings};
-use super::counts::LinkCounts;
-use super::loss::Loss;
+use super::counts::{LinkCounts, Met, Phase};
+use super::loss::{Loss, Taken};
 use super::shaper::Shaper;
 use crate::packet::{Fate, Packet};
 use crate::queue::EventHeap;
@@ -52,6 +52,10 @@ pub struct Pipe {
     newest_out: u64,
     last_was_lost: bool,
     counts: LinkCounts,
+    phases: Vec<Phase>,
+    /// The numbers of the packets that the conditions took: lost or blocked.
+    taken: Vec<u64>,
+    last_offered: Option<Time>,
 }
 
 /// What came out of a [`Pipe`].
@@ -81,7 +85,7 @@ struct StageDraws {
 struct Entered {
     number: u64,
     packet: Packet,
-    lost: bool,
+    lost: Option<Taken>,
     corrupted: bool,
     duplicated: bool,
     travel: Duration,
@@ -111,6 +115,9 @@ impl Pipe {
             newest_out: 0,
             last_was_lost: false,
             counts: LinkCounts::default(),
+            phases: Vec::new(),
+            taken: Vec::new(),
+            last_offered: None,
         };
         pipe.apply(Time::ZERO, conditions);
         Ok(pipe)
@@ -147,6 +154,7 @@ impl Pipe {
     pub fn push(&mut self, now: Time, packet: Packet) {
         self.advance(now);
         self.numbered += 1;
+        self.last_offered = Some(now);
         let bytes = packet.wire_len() as u64;
         self.counts.offered += 1;
         self.counts.offered_bytes += bytes;
@@ -160,6 +168,7 @@ impl Pipe {
         } else {
             None
         };
+        self.note(&entered, refused);
         if let Some(fate) = refused {
             self.exit(now, entered.number, fate, entered.packet);
             return;
@@ -195,6 +204,44 @@ impl Pipe {
     /// What it really did so far.
     pub fn counts(&self) -> LinkCounts {
         self.counts
+    }
+
+    /// What it met, from one change of its conditions to the next.
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
+    /// The numbers of the packets that were lost or blocked so far, in order.
+    pub fn taken(&self) -> &[u64] {
+        &self.taken
+    }
+
+    /// When it was last offered a packet.
+    pub fn last_offered(&self) -> Option<Time> {
+        self.last_offered
+    }
+
+    /// Writes down what becomes of a packet.
+    fn note(&mut self, entered: &Entered, refused: Option<Fate>) {
+        let carried = refused.is_none();
+        if refused == Some(Fate::Blocked) || carried && entered.lost.is_some() {
+            self.taken.push(entered.number);
+        }
+        let Some(phase) = self.phases.last_mut() else { return };
+        let through = carried && entered.lost.is_none();
+        let count = |is: bool| u64::from(is);
+        phase.met += Met {
+            offered: 1,
+            blocked: count(refused == Some(Fate::Blocked)),
+            too_big: count(refused == Some(Fate::TooBig)),
+            queue_full: count(refused == Some(Fate::QueueFull)),
+            stalled: count(carried && self.settings.stall),
+            lost: count(carried && entered.lost == Some(Taken::Drawn)),
+            dropped: count(carried && entered.lost == Some(Taken::Chosen)),
+            held_back: count(through && entered.held_back > Duration::ZERO),
+            duplicated: count(through && entered.duplicated),
+            corrupted: count(through && entered.corrupted),
+        };
     }
 
     fn settle(&mut self, mut packet: Packet) -> Entered {
@@ -243,14 +290,15 @@ impl Pipe {
         }
         self.shaper.set(now, &settings);
         self.settings = settings;
+        self.phases.push(Phase { from: now, conditions: self.said.clone(), met: Met::default() });
     }
 
     /// A packet leaves the queue and travels.
     fn travel(&mut self, departed: Time, entered: Entered) {
         let Entered { number, packet, lost, corrupted, duplicated, travel, held_back } = entered;
-        self.counts.loss_bursts += u64::from(lost && !self.last_was_lost);
-        self.last_was_lost = lost;
-        if lost {
+        self.counts.loss_bursts += u64::from(lost.is_some() && !self.last_was_lost);
+        self.last_was_lost = lost.is_some();
+        if lost.is_some() {
             self.exit(departed, number, Fate::Lost, packet);
             return;
         }

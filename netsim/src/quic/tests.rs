@@ -93,6 +93,23 @@ fn faults_are_met_where_a_scenario_has_them() {
     assert_eq!((summary.connections, summary.arrived), (0, 0));
 }
 
+#[test]
+fn every_named_scenario_is_exercised_by_its_default_workload() {
+    for scenario in Scenario::all() {
+        for seed in [1, 2] {
+            let summary = run(&scenario, seed, Workload::default()).unwrap();
+            summary.coverage.check().unwrap_or_else(|why| panic!("{} {seed}: {why}", scenario.name()));
+        }
+    }
+}
+
+#[test]
+fn a_download_that_is_over_before_the_faults_come_exercises_nothing() {
+    let summary = run(&Scenario::elevator(), 1, Workload::Bulk).unwrap();
+    let why = summary.coverage.check().unwrap_err().to_string();
+    assert!(why.contains("at[0] (10s) both: block: the run ended before it"), "{why}");
+}
+
 /// A client behind a NAT and a server that echoes streams.
 struct Pair {
     world: World,

@@ -1,12 +1,11 @@
 //! The world that a scenario describes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
-use super::{NatStep, Scenario, Step};
+use super::plan::{ClientPlan, Occurrence};
+use super::{NatStep, Plan, Scenario, Step};
 use crate::link::Conditions;
 use crate::nat::NatConfig;
-use crate::random::Draws;
 use crate::time::Time;
 use crate::values::BadValue;
 use crate::world::{Change, Direction, HostId, Link, LinkId, NatChange, NetworkId, World};
@@ -25,10 +24,9 @@ pub struct Path {
     pub server_address: IpAddr,
     /// The clients' own links: those in the first network and those in the other one.
     pub links: Vec<LinkId>,
+    /// What is going to happen.
+    pub plan: Plan,
 }
-
-/// A step comes at most this often; nothing that is described in words needs more.
-const ROUNDS_MAX: u64 = 100_000;
 
 /// Each client may have this many public addresses, one after the other.
 const ADDRESSES_PER_CLIENT: u32 = 64;
@@ -49,7 +47,8 @@ impl Scenario {
         let server = world.host("server");
         let server_address = self.address(Ipv4Addr::new(198, 51, 100, 1), 0xffff, 1);
         world.attach(server, World::INTERNET, [server_address], Link::perfect())?;
-        let mut path = Path { world, clients: Vec::new(), server, server_address, links: Vec::new() };
+        let plan = Plan { scenario: self.clone(), clients: Vec::new() };
+        let mut path = Path { world, clients: Vec::new(), server, server_address, links: Vec::new(), plan };
         for number in 0..clients {
             self.add_client(&mut path, seed, number as u32)?;
         }
@@ -74,37 +73,29 @@ impl Scenario {
             path.links.push(link);
             other = Some(link);
         }
-        let draws = Draws::new(seed, &name, "timeline");
-        for (index, step) in (0..).zip(&self.at) {
-            let rounds = step.every.map_or(1, |_| ROUNDS_MAX);
-            for round in 0..rounds {
-                let period = step.every.map_or(Duration::ZERO, |every| every.0);
-                let share = |draw| draws.unit(index << 32 | round, draw);
-                let start = period.saturating_mul(round as u32);
-                let at = start + step.time.at(share(0));
-                if start + step.time.from >= self.duration.0 {
-                    break;
-                }
-                self.plan_conditions(&mut path.world, first, step, at, share(1))?;
-                if let (Some(gap), Some(other)) = (step.move_after, other) {
-                    let arrival = Time::from(at + gap.at(share(2)));
-                    path.world.change_at(Time::from(at), Change::Interface(client, first, false))?;
-                    path.world.change_at(Time::from(at), Change::Interface(client, other, false))?;
-                    path.world.change_at(arrival, Change::Interface(client, other, true))?;
-                }
-                if let (Some(what), Some(nat)) = (step.nat, nat) {
-                    let what = match what {
-                        NatStep::RebindPorts => NatChange::RebindPorts,
-                        NatStep::RebindAddress => NatChange::RebindAddress(fresh()?),
-                        NatStep::Forget => NatChange::Forget,
-                        NatStep::Reboot => NatChange::Reboot,
-                    };
-                    path.world.change_at(Time::from(at), Change::Nat(nat, what))?;
-                }
+        let occurrences = self.occurrences(seed, &name);
+        for occurrence in &occurrences {
+            let step = &self.at[occurrence.step];
+            self.plan_conditions(&mut path.world, first, step, occurrence)?;
+            let at = Time::from(occurrence.at);
+            if let (Some(arrival), Some(other)) = (occurrence.arrival, other) {
+                path.world.change_at(at, Change::Interface(client, first, false))?;
+                path.world.change_at(at, Change::Interface(client, other, false))?;
+                path.world.change_at(Time::from(arrival), Change::Interface(client, other, true))?;
+            }
+            if let (Some(what), Some(nat)) = (step.nat, nat) {
+                let what = match what {
+                    NatStep::RebindPorts => NatChange::RebindPorts,
+                    NatStep::RebindAddress => NatChange::RebindAddress(fresh()?),
+                    NatStep::Forget => NatChange::Forget,
+                    NatStep::Reboot => NatChange::Reboot,
+                };
+                path.world.change_at(at, Change::Nat(nat, what))?;
             }
         }
         path.clients.push(client);
         path.links.push(first);
+        path.plan.clients.push(ClientPlan { first, other, nat, occurrences });
         Ok(())
     }
 
@@ -135,8 +126,7 @@ impl Scenario {
         world: &mut World,
         link: LinkId,
         step: &Step,
-        at: Duration,
-        share: f64,
+        occurrence: &Occurrence,
     ) -> Result<(), BadValue> {
         let (base_up, base_down) = self.first();
         let (up, down) = step.conditions();
@@ -146,9 +136,9 @@ impl Scenario {
             }
             let plan = |change: Conditions| Change::Link(link, direction, Box::new(change));
             let undo = base.undoing(&change);
-            world.change_at(Time::from(at), plan(change))?;
-            if let Some(length) = step.lasting {
-                world.change_at(Time::from(at + length.at(share)), plan(undo))?;
+            world.change_at(Time::from(occurrence.at), plan(change))?;
+            if let Some(until) = occurrence.until {
+                world.change_at(Time::from(until), plan(undo))?;
             }
         }
         Ok(())

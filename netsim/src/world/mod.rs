@@ -17,7 +17,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::link::{Exit, LinkCounts, Pipe};
+use crate::link::{Exit, LinkCounts, Phase, Pipe};
 use crate::nat::{Nat, NatCounts, Outbound};
 use crate::packet::{Fate, Packet};
 use crate::queue::EventHeap;
@@ -206,6 +206,22 @@ impl World {
     /// What a direction of a link did so far.
     pub fn link_counts(&self, link: LinkId, direction: Direction) -> LinkCounts {
         self.wires[link.0].pipe(direction).counts()
+    }
+
+    /// What a direction of a link met, from one change of its conditions to the next.
+    pub fn phases(&self, link: LinkId, direction: Direction) -> &[Phase] {
+        self.wires[link.0].pipe(direction).phases()
+    }
+
+    /// The numbers of the packets that a direction of a link lost or blocked so far; 1 is the first that it was
+    /// offered.
+    pub fn taken(&self, link: LinkId, direction: Direction) -> &[u64] {
+        self.wires[link.0].pipe(direction).taken()
+    }
+
+    /// When a direction of a link was last offered a packet.
+    pub fn last_offered(&self, link: LinkId, direction: Direction) -> Option<Time> {
+        self.wires[link.0].pipe(direction).last_offered()
     }
 
     /// What all directions of all links did so far, together.

@@ -2,7 +2,7 @@
 //!
 //! | workload | what the client does |
 //! |---|---|
-//! | `echo` | sends 200 bytes every 50 ms on one stream and waits for each to come back |
+//! | `echo` | sends 200 bytes every 50 ms, and 4000 once a second, on one stream; each message comes back |
 //! | `flow` | both sides send a datagram of 160 bytes every 20 ms, as a call does |
 //! | `bulk` | fetches 16 MiB over one stream, and ends when it has them |
 //!
@@ -23,6 +23,7 @@ use quinn::{Connection, Endpoint, TransportConfig, VarInt};
 use tokio::time::Instant;
 
 use super::{PinnedError, Sim, client_config, server_config, simulate};
+use crate::coverage::Coverage;
 use crate::link::LinkCounts;
 use crate::nat::NatCounts;
 use crate::packet::Fate;
@@ -35,7 +36,7 @@ use crate::world::{Change, Direction, Happening, NatChange};
 /// A program to run over a scenario.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Workload {
-    /// Messages that come back.
+    /// Messages of 200 bytes, and sometimes of 4000, that come back.
     #[default]
     Echo,
     /// Datagrams at a steady pace, both ways.
@@ -69,6 +70,8 @@ pub struct Summary {
     pub seed: u64,
     /// When it ended.
     pub at: Time,
+    /// What of the scenario packets really met.
+    pub coverage: Coverage,
     /// What happened to packets.
     pub trace: Trace,
     /// What the clients' own links did, together.
@@ -138,6 +141,7 @@ pub fn run_clients(
     clients: usize,
 ) -> Result<Summary, RunError> {
     let path = scenario.build_clients(seed, clients)?;
+    let plan = path.plan;
     let (hosts, links, server, server_ip) = (path.clients, path.links, path.server, path.server_address);
     let to = SocketAddr::new(server_ip, 443);
     let tally = Tally::default();
@@ -183,6 +187,7 @@ pub fn run_clients(
         scenario: scenario.name().to_owned(),
         seed,
         at: finished.at,
+        coverage: plan.coverage(&world, finished.at),
         links: sum,
         nats: world.all_nat_counts(),
         happenings: world.happenings().to_vec(),

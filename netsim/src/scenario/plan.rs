@@ -1,0 +1,70 @@
+//! What is going to happen on each client's path, with all times drawn.
+
+use std::time::Duration;
+
+use super::{Scenario, Step};
+use crate::random::Draws;
+use crate::world::{LinkId, NetworkId};
+
+/// What is going to happen in the world of a scenario, and where. [`coverage`](Self::coverage) says afterwards
+/// what of it packets really met.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) scenario: Scenario,
+    pub(crate) clients: Vec<ClientPlan>,
+}
+
+/// What is going to happen on one client's path.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientPlan {
+    /// The client's own link in the first network.
+    pub(crate) first: LinkId,
+    /// And in the other one, if it can move there.
+    pub(crate) other: Option<LinkId>,
+    /// The NAT nearest to the internet.
+    pub(crate) nat: Option<NetworkId>,
+    pub(crate) occurrences: Vec<Occurrence>,
+}
+
+/// One time that a step happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Occurrence {
+    /// The place of the step in the scenario.
+    pub(crate) step: usize,
+    pub(crate) at: Duration,
+    /// When its conditions end; never, if none is named.
+    pub(crate) until: Option<Duration>,
+    /// When a client that moves has arrived.
+    pub(crate) arrival: Option<Duration>,
+}
+
+/// A step comes at most this often; nothing that is described in words needs more.
+const ROUNDS_MAX: u64 = 100_000;
+
+impl Scenario {
+    /// When each step happens for the client with this name, in the order of the steps.
+    pub(crate) fn occurrences(&self, seed: u64, client: &str) -> Vec<Occurrence> {
+        let draws = Draws::new(seed, client, "timeline");
+        let steps = self.at.iter().enumerate();
+        steps.flat_map(|(place, step)| self.occurrences_of(&draws, place, step)).collect()
+    }
+
+    fn occurrences_of(&self, draws: &Draws, place: usize, step: &Step) -> Vec<Occurrence> {
+        let rounds = step.every.map_or(1, |_| ROUNDS_MAX);
+        let luck = u64::from(step.luck.unwrap_or(place as u32));
+        let begins = |round: u64| {
+            let period = step.every.map_or(Duration::ZERO, |every| every.0);
+            period.saturating_mul(round as u32)
+        };
+        let rounds = (0..rounds).take_while(|round| begins(*round) + step.time.from < self.duration.0);
+        rounds
+            .map(|round| {
+                let share = |draw| draws.unit(luck << 32 | round, draw);
+                let at = begins(round) + step.time.at(share(0));
+                let until = step.lasting.map(|length| at + length.at(share(1)));
+                let arrival = step.move_after.map(|gap| at + gap.at(share(2)));
+                Occurrence { step: place, at, until, arrival }
+            })
+            .collect()
+    }
+}
