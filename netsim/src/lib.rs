@@ -38,6 +38,7 @@ mod queue;
 pub mod quic;
 mod random;
 mod scenario;
+pub mod shrink;
 mod time;
 mod trace;
 mod values;
@@ -50,7 +51,7 @@ pub use packet::{Ecn, Fate, Packet};
 pub use random::Draws;
 pub use scenario::{Access, NatStep, Path, Plan, Scenario, ScenarioError, Step};
 pub use time::Time;
-pub use trace::{Divergence, Event, Trace, TraceHash, run_twice};
+pub use trace::{Capture, Divergence, Event, Trace, TraceHash, run_twice};
 pub use values::BadValue;
 pub use world::{Change, Delivery, Direction, Happening, HostId, Link, LinkId, NatChange, NetworkId, World};
 

@@ -89,6 +89,19 @@ impl Trace {
     }
 }
 
+/// The packets of a run themselves, each as it was at each point of its way, if they were to be kept.
+#[derive(Clone, Debug, Default)]
+pub struct Capture {
+    pub(crate) packets: Vec<(Time, Packet, Fate)>,
+}
+
+impl Capture {
+    /// When what happened to which packet.
+    pub fn packets(&self) -> &[(Time, Packet, Fate)] {
+        &self.packets
+    }
+}
+
 /// 64 bits that stand for a whole run (FNV-1a).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceHash(u64);

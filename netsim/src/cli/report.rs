@@ -59,7 +59,7 @@ pub(super) fn json(summary: &Summary, workload: Workload, out: &mut dyn Write) -
         writeln!(out, "{}", change(happening))?;
     }
     let latency = |share| summary.latency(share).map(millis);
-    let links = &summary.links;
+    let links = summary.links();
     let line = json!({
         "event": "summary",
         "scenario": summary.scenario,

@@ -6,10 +6,12 @@
 //! | `loss` | independent loss, bursts (Gilbert–Elliott), chosen packets |
 //! | `shaper` | the bottleneck: a rate or a recorded trace, and the queue before it |
 //! | `capacity` | recorded bandwidth in mahimahi's format |
+//! | `aspects` | conditions taken apart |
 //! | `counts` | what it did, and what packets met from one change to the next |
 //! | `fault` | the ways in which conditions hurt packets, one by one |
 //! | `pipe` | composes them: `push(now, packet)`, `pop(now)`, `next_wakeup()` |
 
+mod aspects;
 mod capacity;
 mod conditions;
 mod counts;

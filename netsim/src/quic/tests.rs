@@ -205,7 +205,7 @@ fn many_clients_share_a_server() {
     let scenario = Scenario::new("crowd", Duration::from_secs(5))
         .both(Conditions::new().delay(Duration::from_millis(20)).loss(1.0))
         .nat(NatConfig::linux());
-    let summary = run_clients(&scenario, 1, Workload::Echo, 20).unwrap();
+    let summary = Run::new(&scenario).clients(20).run().unwrap();
     assert_eq!(summary.connections, 20);
     assert!(summary.arrived > 20 * 80, "{}", summary.arrived);
 }

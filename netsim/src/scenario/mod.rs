@@ -29,7 +29,10 @@ use crate::nat::NatConfig;
 use crate::values::{BadValue, Length};
 
 pub use file::ScenarioError;
+pub(crate) use parts::Part;
 pub use path::Path;
+#[cfg(test)]
+pub(crate) use plan::Occurrence;
 pub use plan::Plan;
 use span::Range;
 

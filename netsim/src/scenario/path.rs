@@ -22,8 +22,6 @@ pub struct Path {
     pub server: HostId,
     /// The server's address.
     pub server_address: IpAddr,
-    /// The clients' own links: those in the first network and those in the other one.
-    pub links: Vec<LinkId>,
     /// What is going to happen.
     pub plan: Plan,
 }
@@ -48,7 +46,7 @@ impl Scenario {
         let server_address = self.address(Ipv4Addr::new(198, 51, 100, 1), 0xffff, 1);
         world.attach(server, World::INTERNET, [server_address], Link::perfect())?;
         let plan = Plan { scenario: self.clone(), clients: Vec::new() };
-        let mut path = Path { world, clients: Vec::new(), server, server_address, links: Vec::new(), plan };
+        let mut path = Path { world, clients: Vec::new(), server, server_address, plan };
         for number in 0..clients {
             self.add_client(&mut path, seed, number as u32)?;
         }
@@ -70,7 +68,6 @@ impl Scenario {
             let (up, down) = access.conditions();
             let (link, name) = (Link::new(up, down), format!("{name}.other"));
             let (link, _) = self.add_access(&mut path.world, client, &name, &access.nat, link, fresh()?)?;
-            path.links.push(link);
             other = Some(link);
         }
         let occurrences = self.occurrences(seed, &name);
@@ -94,7 +91,6 @@ impl Scenario {
             }
         }
         path.clients.push(client);
-        path.links.push(first);
         path.plan.clients.push(ClientPlan { first, other, nat, occurrences });
         Ok(())
     }

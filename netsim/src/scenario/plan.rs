@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Scenario, Step};
 use crate::random::Draws;
-use crate::world::{LinkId, NetworkId};
+use crate::shrink::Taken;
+use crate::world::{Direction, LinkId, NetworkId, World};
 
 /// What is going to happen in the world of a scenario, and where. [`coverage`](Self::coverage) says afterwards
 /// what of it packets really met.
@@ -40,6 +41,21 @@ pub(crate) struct Occurrence {
 
 /// A step comes at most this often; nothing that is described in words needs more.
 const ROUNDS_MAX: u64 = 100_000;
+
+impl Plan {
+    /// The clients' own links: those in the first network and those in the other one.
+    pub fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.clients.iter().flat_map(|client| [Some(client.first), client.other]).flatten()
+    }
+
+    /// The packets that the own link of a single client lost or blocked; nothing if there are many clients,
+    /// whose packets have other numbers each.
+    pub fn taken(&self, world: &World) -> Taken {
+        let [client] = self.clients.as_slice() else { return Taken::default() };
+        let taken = |direction| world.taken(client.first, direction).to_vec();
+        Taken { up: taken(Direction::Up), down: taken(Direction::Down) }
+    }
+}
 
 impl Scenario {
     /// When each step happens for the client with this name, in the order of the steps.

@@ -33,11 +33,11 @@ async fn speak(client: &Client, mut send: SendStream) {
             return;
         }
         client.tally.sent(1);
+        client.gap.waits(client.sim.now());
     }
 }
 
 async fn listen(client: &Client, mut receive: RecvStream) {
-    let mut last: Option<Time> = None;
     for number in 0.. {
         let mut message = vec![0; length(number)];
         if receive.read_exact(&mut message).await.is_err() {
@@ -47,12 +47,8 @@ async fn listen(client: &Client, mut receive: RecvStream) {
         let mut stamp = [0; 8];
         stamp.copy_from_slice(&message[..8]);
         let spoken = Time::from_nanos(u64::from_le_bytes(stamp));
-        client.tally.arrived(now.since(spoken));
-        // A gap began when the last answer came, but not before somebody spoke again.
-        let began = last.map_or(spoken, |last| last.max(spoken));
-        let mut total = client.tally.lock();
-        total.longest_gap = total.longest_gap.max(now.since(began));
-        last = Some(now);
+        client.tally.arrived(now, 1, Some(now.since(spoken)));
+        client.gap.ends(now);
     }
 }
 
