@@ -4,15 +4,18 @@
 //! use std::time::Duration;
 //!
 //! use bowline_netsim::quic::{Workload, run};
-//! use bowline_netsim::{Scenario, shrink};
+//! use bowline_netsim::{Conditions, Scenario, Step, shrink};
+//!
+//! let lift = Step::at(Duration::from_secs(4)).lasting(Duration::from_secs(5)).both(Conditions::new().block(true));
+//! let ride = Scenario::new("ride", Duration::from_secs(15)).both(Conditions::new().loss(1.0)).step(lift.clone());
 //!
 //! // Fails if nobody hears anything for more than 2 s.
 //! let fails = |scenario: &Scenario, seed| {
-//!     let summary = run(scenario, seed, Workload::Flow).unwrap();
+//!     let summary = run(scenario, seed, Workload::Echo).unwrap();
 //!     (summary.longest_gap > Duration::from_secs(2)).then_some(summary.taken)
 //! };
-//! let shrunk = shrink::shrink(&Scenario::elevator(), 1, 100, fails).unwrap();
-//! assert!(shrunk.scenario.duration() <= Duration::from_secs(13));
+//! let shrunk = shrink::shrink(&ride, 1, 15, fails).unwrap();
+//! assert_eq!(shrunk.scenario, Scenario::new("ride", Duration::from_secs(7)).step(lift));
 //! println!("{}", shrunk.test("nobody_is_silent_in_a_lift", "todo!(\"run it and assert\");"));
 //! ```
 //!
@@ -82,9 +85,10 @@ pub enum ShrinkError {
 /// away ([`Plan::taken`](crate::Plan::taken), `Summary::taken`), or an empty [`Taken`], without which
 /// there will be no list of packets. It must be a function of its arguments.
 ///
-/// First faults are taken out, several at once where that works: steps, conditions, NATs, silences. Then
-/// loss and black holes are replaced by the packets that they took, and those are made few; the list stays if it
-/// has at most 100 of them. At last the run is cut short, to a whole number of seconds.
+/// First faults are taken out, several at once where that works: steps, conditions, NATs, silences. Then the
+/// run is cut short, to a whole number of seconds. At last loss and black holes are replaced by the packets that
+/// they took, and those are made few; the list stays if it has at most 100 of them, and then the run may
+/// become shorter still.
 pub fn shrink(
     scenario: &Scenario,
     seed: u64,
@@ -97,8 +101,11 @@ pub fn shrink(
         return Err(ShrinkError::Passes { scenario: scenario.name().to_owned(), seed });
     };
     let scenario = search.without_faults(scenario, &mut taken);
-    let scenario = search.with_drops(scenario, &taken);
-    let scenario = search.shorter(scenario);
+    let scenario = search.shorter(scenario, &mut taken);
+    let scenario = match search.with_drops(&scenario, &taken) {
+        Some(drops) => search.shorter(drops, &mut taken),
+        None => scenario,
+    };
     let Search { runs, log, .. } = search;
     Ok(Shrunk { scenario, seed, runs, out_of_runs: runs >= runs_max, log })
 }
@@ -137,7 +144,28 @@ impl<F: FnMut(&Scenario, u64) -> Option<Taken>> Search<F> {
         scenario.keeping(&kept)
     }
 
-    fn with_drops(&mut self, scenario: Scenario, taken: &Taken) -> Scenario {
+    fn shorter(&mut self, scenario: Scenario, taken: &mut Taken) -> Scenario {
+        let before = scenario.duration();
+        let (mut passes, mut fails) = (0, before.as_secs() + 1);
+        let mut shortest = scenario;
+        while fails - passes > 1 {
+            let middle = passes + (fails - passes) / 2;
+            let shorter = shortest.shortened(Duration::from_secs(middle));
+            if let Some(now) = self.run(&shorter) {
+                *taken = now;
+                fails = middle;
+                shortest = shorter;
+            } else {
+                passes = middle;
+            }
+        }
+        if shortest.duration() < before {
+            self.log.push(format!("lasts {:?} instead of {before:?}", shortest.duration()));
+        }
+        shortest
+    }
+
+    fn with_drops(&mut self, scenario: &Scenario, taken: &Taken) -> Option<Scenario> {
         let up = taken.up.iter().map(|number| (true, *number));
         let all: Vec<_> = up.chain(taken.down.iter().map(|number| (false, *number))).collect();
         let dropping = |drops: &[(bool, u64)]| {
@@ -145,32 +173,15 @@ impl<F: FnMut(&Scenario, u64) -> Option<Taken>> Search<F> {
             scenario.dropping(&of(true), &of(false))
         };
         if all.is_empty() || self.run(&dropping(&all)).is_none() {
-            return scenario;
+            return None;
         }
         let few = minimize(all, |drops: &[(bool, u64)]| self.run(&dropping(drops)).is_some());
         if few.len() > DROPS_MAX {
-            self.log.push(format!("kept: the faults, since {} lost packets say less", few.len()));
-            return scenario;
+            self.log.push(format!("loss and black holes stay: {} lost packets say less", few.len()));
+            return None;
         }
         self.log.push(format!("loss and black holes became {} lost packets", few.len()));
-        dropping(&few)
-    }
-
-    fn shorter(&mut self, scenario: Scenario) -> Scenario {
-        let (mut passes, mut fails) = (0, scenario.duration().as_secs() + 1);
-        let mut shortest = scenario;
-        while fails - passes > 1 {
-            let middle = passes + (fails - passes) / 2;
-            let shorter = shortest.shortened(Duration::from_secs(middle));
-            if self.run(&shorter).is_some() {
-                fails = middle;
-                shortest = shorter;
-            } else {
-                passes = middle;
-            }
-        }
-        self.log.push(format!("lasts {:?}", shortest.duration()));
-        shortest
+        Some(dropping(&few))
     }
 }
 

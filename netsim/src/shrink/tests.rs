@@ -89,7 +89,7 @@ fn loss_becomes_a_list_of_packets() {
     let seed = (0..).find(|seed| fails(&lossy, *seed).is_some()).unwrap();
     let shrunk = shrink(&lossy, seed, 500, fails).unwrap();
     assert_eq!(shrunk.scenario, Scenario::new("lossy", secs(3)).up(Conditions::new().drop(both)));
-    assert_eq!(shrunk.log[1], "loss and black holes became 2 lost packets");
+    assert_eq!(shrunk.log[2], "loss and black holes became 2 lost packets");
     assert!(!shrunk.out_of_runs);
 }
 
