@@ -28,6 +28,8 @@
 //! seed, the link's name, the stage and the packet's number; so taking one fault away leaves the others where
 //! they were.
 
+#[cfg(feature = "artifacts")]
+pub mod artifact;
 mod coverage;
 pub mod history;
 mod link;
@@ -37,6 +39,8 @@ mod queue;
 #[cfg(feature = "quinn")]
 pub mod quic;
 mod random;
+#[cfg(feature = "report")]
+pub mod report;
 mod scenario;
 pub mod shrink;
 mod time;
@@ -52,7 +56,7 @@ pub use random::Draws;
 pub use scenario::{Access, NatStep, Path, Plan, Scenario, ScenarioError, Step};
 pub use time::Time;
 pub use trace::{Capture, Divergence, Event, Trace, TraceHash, run_twice};
-pub use values::BadValue;
+pub use values::{BadValue, parse_duration};
 pub use world::{Change, Delivery, Direction, Happening, HostId, Link, LinkId, NatChange, NetworkId, World};
 
 /// The examples of the README compile and run.

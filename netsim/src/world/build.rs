@@ -53,6 +53,7 @@ impl World {
             trace: Trace::new(true),
             capture: None,
             happenings: Vec::new(),
+            sent: 0,
             now: Time::ZERO,
         }
     }

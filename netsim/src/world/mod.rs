@@ -84,6 +84,7 @@ pub struct World {
     trace: Trace,
     capture: Option<Capture>,
     happenings: Vec<Happening>,
+    sent: u64,
     now: Time,
 }
 
@@ -154,8 +155,10 @@ impl World {
     pub const INTERNET: NetworkId = NetworkId(0);
 
     /// A host sends a packet. Time must not run backwards between calls.
-    pub fn send(&mut self, now: Time, host: HostId, packet: Packet) {
+    pub fn send(&mut self, now: Time, host: HostId, mut packet: Packet) {
         self.run_until(now);
+        self.sent += 1;
+        packet.id = self.sent;
         self.record(now, &packet, Fate::Sent);
         let from = packet.from.ip();
         let interfaces = &self.hosts[host.0].interfaces;
