@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use bowline_netsim::quic::RunError;
-use bowline_netsim::{BadValue, ScenarioError};
+use bowline_netsim::{BadValue, ScenarioError, Unexercised};
 use clap::{Parser, Subcommand};
 
 /// A network to test against, in virtual time.
@@ -57,6 +57,8 @@ pub(crate) enum Failure {
     /// The run was not what it should have been.
     #[error("{why}\nreplay it: {replay}")]
     Failed { why: String, replay: String },
+    #[error("{scenario}, all seeds together: {why}")]
+    NeverAtAll { scenario: String, why: Unexercised },
     #[error("{failed} of {total} runs failed")]
     Sweep { failed: usize, total: usize },
     #[error("{} cannot be written: {error}", path.display())]

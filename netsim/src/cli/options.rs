@@ -69,7 +69,10 @@ impl Options {
             command += " --ipv6";
         }
         if let Some(most) = self.gap_max {
-            command += &format!(" --gap-max {}ns", most.as_nanos());
+            let nanos = most.as_nanos();
+            let millis = nanos / 1_000_000;
+            let exact = if nanos % 1_000_000 == 0 { format!("{millis}ms") } else { format!("{nanos}ns") };
+            command += &format!(" --gap-max {exact}");
         }
         command
     }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use bowline_netsim::Scenario;
 use bowline_netsim::quic::{self, RunError, Summary};
 use bowline_netsim::report::{self, Point};
+use bowline_netsim::{Coverage, Scenario};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -84,6 +84,7 @@ impl Sweep {
         let progress = progress(todo.len() as u64);
         let mut points = Vec::new();
         let mut worst = None;
+        let mut together: BTreeMap<String, Coverage> = BTreeMap::new();
         in_parallel(&todo, jobs.min(todo.len()), &self.options, |job, summary| {
             progress.inc(1);
             let point = self.point(job, &summary);
@@ -91,13 +92,16 @@ impl Sweep {
                 progress.suspend(|| writeln!(out, "{}", self.line(&point, &summary)))?;
             }
             if point.why.is_some() && worst.is_none() {
-                worst = Some((job.scenario, summary));
+                worst = Some((job.scenario, summary.clone()));
             }
+            let name = job.scenario.name().to_owned();
+            together.entry(name).and_modify(|all| all.merge(&summary.coverage)).or_insert(summary.coverage);
             points.push(point);
             Ok(())
         })?;
         progress.finish_and_clear();
-        self.conclude(&points, worst, out)
+        self.conclude(&points, worst, out)?;
+        never_at_all(&together)
     }
 
     fn conclude(
@@ -177,6 +181,16 @@ impl Sweep {
         }
         Ok(())
     }
+}
+
+/// What each run could excuse, all together cannot.
+fn never_at_all(together: &BTreeMap<String, Coverage>) -> Result<(), Failure> {
+    for (scenario, coverage) in together {
+        if let Err(why) = coverage.check() {
+            return Err(Failure::NeverAtAll { scenario: scenario.clone(), why });
+        }
+    }
+    Ok(())
 }
 
 /// Only a terminal shows it.

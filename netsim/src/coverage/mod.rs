@@ -9,7 +9,9 @@
 //! | a move | packets were sent from the new network | always |
 //! | a silence that is longer than a NAT remembers | a mapping expired | always |
 //!
-//! A step that happens in rounds must fire in one of them. Why 20: if 20 hits are expected, none at all comes in
+//! A step that happens in rounds must fire in one of them. A step whose moment is drawn may come when nobody
+//! speaks, perhaps because another one has just silenced them: if no packet came while it held, one run says
+//! nothing; all runs of a sweep [together](Coverage::merge) do. Why 20: if 20 hits are expected, none at all comes in
 //! two of a thousand million runs (e⁻²⁰). A burst counts as one hit. Jitter, delay, rates and queues are no
 //! faults; the achieved figures tell of them.
 
@@ -26,6 +28,9 @@ use crate::world::{Direction, LinkId, World};
 
 /// A share of packets is judged where this many hits were to be expected.
 const JUDGED_FROM: f64 = 20.0;
+
+/// Not even bad luck keeps a fault from firing in so many runs.
+const RUNS_JUDGED_FROM: u64 = 20;
 
 /// What of a scenario packets really met.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +58,10 @@ pub struct Exercise {
     pub hits: u64,
     /// How many hits were to be expected; nothing where one is certain.
     pub expected: Option<f64>,
+    /// In how many runs its moment was drawn and no packet came while it held.
+    pub unlucky: u64,
+    /// How many runs this is about.
+    pub runs: u64,
 }
 
 /// Whether a fault did what it is there for.
@@ -68,7 +77,7 @@ pub enum Fired {
 
 impl Exercise {
     fn new(fault: String) -> Self {
-        Self { fault, planned: 0, came: 0, fired: 0, hits: 0, expected: None }
+        Self { fault, planned: 0, came: 0, fired: 0, hits: 0, expected: None, unlucky: 0, runs: 1 }
     }
 
     /// It came once more, and hit this many.
@@ -82,6 +91,7 @@ impl Exercise {
     pub fn verdict(&self) -> Fired {
         match self.expected {
             _ if self.fired > 0 => Fired::Yes,
+            _ if self.unlucky == self.runs && self.runs < RUNS_JUDGED_FROM => Fired::TooFewPackets,
             Some(expected) if expected > 0.0 && expected < JUDGED_FROM => Fired::TooFewPackets,
             _ => Fired::Never,
         }
@@ -104,6 +114,21 @@ impl fmt::Display for Exercise {
 }
 
 impl Coverage {
+    /// Adds what another run of the same scenario met. What too few packets could tell of in each, they may tell
+    /// of together: from 20 runs on there is no bad luck.
+    pub fn merge(&mut self, other: &Self) {
+        self.packets += other.packets;
+        for (one, another) in self.faults.iter_mut().zip(&other.faults) {
+            one.planned += another.planned;
+            one.came += another.came;
+            one.fired += another.fired;
+            one.hits += another.hits;
+            one.expected = one.expected.zip(another.expected).map(|(one, another)| one + another);
+            one.unlucky += another.unlucky;
+            one.runs += another.runs;
+        }
+    }
+
     /// `Err` if no packet was sent, or if a fault never fired that should have.
     pub fn check(&self) -> Result<(), Unexercised> {
         let never = self.faults.iter().filter(|fault| fault.verdict() == Fired::Never);
@@ -151,7 +176,7 @@ impl Plan {
         let mut faults = Vec::new();
         let firsts: Vec<_> = self.clients.iter().map(|client| (client.first, vec![whole])).collect();
         for section in Section::of_scenario(&self.scenario) {
-            faults.extend(section.exercises("", &firsts, world, end));
+            faults.extend(section.exercises("", &firsts, false, world, end));
         }
         let arrivals = self.clients.iter().filter_map(|client| {
             let arrival = client.occurrences.iter().find_map(|it| it.arrival)?;
@@ -162,7 +187,7 @@ impl Plan {
         for section in Section::of_other(&self.scenario).into_iter().filter(|_| !others.is_empty()) {
             // The link has one phase, from the beginning on.
             let links: Vec<_> = others.iter().map(|(link, _)| (*link, vec![whole])).collect();
-            faults.extend(section.exercises("other network, ", &links, world, end));
+            faults.extend(section.exercises("other network, ", &links, false, world, end));
         }
         faults
     }
@@ -215,7 +240,7 @@ impl<'a> Section<'a> {
     }
 
     /// Each fault of this table, over these links in these windows.
-    fn exercises(&self, prefix: &str, links: &Links, world: &World, end: Time) -> Vec<Exercise> {
+    fn exercises(&self, prefix: &str, links: &Links, drawn: bool, world: &World, end: Time) -> Vec<Exercise> {
         let on = Fault::ALL.into_iter().filter(|fault| fault.is_on(self.said));
         on.map(|fault| {
             let name = format!("{prefix}{}: {}", self.name, fault.words(self.said));
@@ -223,6 +248,7 @@ impl<'a> Section<'a> {
                 self.over.iter().filter(|(_, over)| over.is_none_or(|over| !fault.is_said(over)));
             let directions: Vec<_> = directions.map(|(direction, _)| *direction).collect();
             let mut exercise = Exercise::new(name);
+            let mut offered = 0;
             exercise.expected = fault.chance(self.said).map(|_| 0.0);
             exercise.planned = links.iter().map(|(_, windows)| windows.len() as u64).sum();
             for (link, window) in windows_by(links, end) {
@@ -231,6 +257,7 @@ impl<'a> Section<'a> {
                 let mut hits = 0;
                 for phase in alike {
                     hits += fault.hits(&phase.met);
+                    offered += phase.met.offered;
                     if let Some(expected) = &mut exercise.expected {
                         let chance = fault.chance(&phase.conditions).unwrap_or(1.0);
                         *expected += phase.met.carried() as f64 * chance;
@@ -238,6 +265,7 @@ impl<'a> Section<'a> {
                 }
                 exercise.round(hits);
             }
+            exercise.unlucky = u64::from(drawn && exercise.came > 0 && offered == 0);
             exercise
         })
         .collect()

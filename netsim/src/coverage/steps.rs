@@ -15,7 +15,7 @@ impl Plan {
         let mut faults = Vec::new();
         for section in Section::three(both, up, down) {
             let before = faults.len();
-            faults.extend(section.exercises(&name, &links, world, end));
+            faults.extend(section.exercises(&name, &links, step.moment_is_drawn(), world, end));
             if faults.len() == before && !section.said.is_empty() {
                 faults.push(section.traffic(&name, &links, world, end));
             }

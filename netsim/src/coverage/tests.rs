@@ -115,6 +115,33 @@ fn a_share_is_judged_only_where_it_had_its_chance() {
 }
 
 #[test]
+fn a_fault_whose_moment_is_drawn_may_meet_nobody_but_not_in_every_run() {
+    let clog = |step: Step| Scenario::new("clog", secs(9)).step(step.lasting(secs(1)).down(on().block(true)));
+    // Nothing ever goes down. Where the time is written there is no excuse.
+    assert_eq!(coverage(&clog(Step::at(secs(3))), 100, 9).faults[0].verdict(), Fired::Never);
+    let mut runs = coverage(&clog(Step::between(secs(3), secs(5))), 100, 9);
+    let one = runs.clone();
+    assert_eq!(one.check(), Ok(()));
+    for _ in 0..18 {
+        runs.merge(&one);
+    }
+    assert_eq!(runs.faults[0].verdict(), Fired::TooFewPackets);
+    runs.merge(&one);
+    assert_eq!(runs.faults[0].verdict(), Fired::Never);
+}
+
+#[test]
+fn many_runs_tell_of_what_is_rare_in_each() {
+    let mut runs = coverage(&Scenario::new("rare", secs(30)).up(on().loss(1e-9)), 100, 30);
+    runs.faults[0].expected = Some(1.1);
+    let one = runs.clone();
+    for _ in 0..18 {
+        runs.merge(&one);
+    }
+    assert_eq!((one.check().is_ok(), runs.check().is_ok()), (true, false));
+}
+
+#[test]
 fn one_direction_takes_the_place_of_both() {
     let scenario = Scenario::new("sides", secs(9)).both(on().loss(50.0)).up(on().loss(60.0));
     let words: Vec<_> = verdicts(&scenario, 100, 9).into_iter().map(|(_, verdict)| verdict).collect();

@@ -37,6 +37,7 @@ pub(super) struct Arrow {
     /// How it ended, if it did not arrive in one piece.
     pub(super) trouble: String,
     pub(super) trouble_x: f64,
+    pub(super) trouble_anchor: &'static str,
     pub(super) lost: bool,
 }
 
@@ -98,8 +99,10 @@ impl Sequence {
                 if event.fate == Fate::Delivered { String::new() } else { event.fate.name().to_owned() };
             let x2 = if lost { from + (to - from) * 0.55 } else { to };
             // Behind the end of a lost packet there is room, towards where it wanted to go.
-            let trouble_x = x2 + (to - from) * if lost { 0.12 } else { -0.2 };
-            self.arrows.push(Arrow { x1: from, y1: y_of(0), x2, y2: y_of(place), trouble, trouble_x, lost });
+            let beside = if up == lost { 8.0 } else { -8.0 };
+            let trouble_anchor = if up == lost { "start" } else { "end" };
+            let (y1, y2, trouble_x) = (y_of(0), y_of(place), x2 + beside);
+            self.arrows.push(Arrow { x1: from, y1, x2, y2, trouble, trouble_x, trouble_anchor, lost });
             if !lost {
                 self.say(!up, y_of(place), seconds(event.at));
             }

@@ -31,6 +31,9 @@ const WIDTH: f64 = 840.0;
 const TOP: f64 = 64.0;
 const ROW: f64 = 44.0;
 
+/// So many letters fit beside each other.
+const LETTERS_MAX: usize = 110;
+
 #[derive(Template)]
 #[template(path = "timeline.svg", escape = "html")]
 struct Timeline {
@@ -49,6 +52,8 @@ struct Tick {
 struct Row {
     y: f64,
     words: String,
+    /// As much of them as fits.
+    shown: String,
     bars: Vec<Bar>,
 }
 
@@ -68,6 +73,7 @@ impl Timeline {
         let whole = |what: &str| Row {
             y: 0.0,
             words: what.to_owned(),
+            shown: String::new(),
             bars: vec![Bar { x: LEFT, width: WIDTH, when: "all the time".into() }],
         };
         rows.extend(held.iter().map(|(_, what)| whole(what)));
@@ -85,10 +91,15 @@ impl Timeline {
                 // A moment is as wide as can be seen.
                 Bar { x: place(from), width: (place(until) - place(from)).max(3.0), when }
             });
-            rows.push(Row { y: 0.0, words: format!("{step}: at {when}: {what}"), bars: bars.collect() });
+            let words = format!("{step}: at {when}: {what}");
+            rows.push(Row { y: 0.0, words, shown: String::new(), bars: bars.collect() });
         }
         for (place, row) in rows.iter_mut().enumerate() {
             row.y = TOP + place as f64 * ROW;
+            row.shown = row.words.chars().take(LETTERS_MAX).collect();
+            if row.shown != row.words {
+                row.shown.push('…');
+            }
         }
         let bottom = TOP + rows.len() as f64 * ROW;
         let step = tick(seconds);

@@ -191,6 +191,11 @@ impl Step {
         }
     }
 
+    /// Whether the seed decides when it happens.
+    pub(crate) fn moment_is_drawn(&self) -> bool {
+        self.time.is_random()
+    }
+
     /// Whether its conditions end by themselves.
     pub(crate) fn has_end(&self) -> bool {
         self.lasting.is_some()
