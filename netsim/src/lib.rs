@@ -12,15 +12,20 @@
 //! | a world | [`World`] | hosts, routers, links and NATs (behind NATs), IPv4 and IPv6, and what happens to them |
 //! | the record | [`Trace`], [`run_twice`] | what happened to whom, when; its hash; where two runs part |
 //! | scenarios | [`Scenario`], [`Step`] | a client's path to a server as data: from code, from TOML, or by name |
+//! | coverage | [`Coverage`], [`Plan`] | which faults of a scenario packets really met |
+//! | shrinking | [`shrink`] | a failing run, made smaller |
+//! | checkers | [`history`] | what both ends of an application saw, held against the guarantees of reliable messaging |
 //! | quinn | `quic` (feature `quinn`) | sockets and a runtime under unmodified quinn 0.11; built-in workloads |
+//! | what a run leaves | `artifact` (feature `artifacts`), `report` (feature `report`) | events, captures, pages with plots |
 //!
-//! All but the last is sans-IO: `now` is an argument, nothing reads a clock, sleeps or opens a socket. The last
+//! All but the last two are sans-IO: `now` is an argument, nothing reads a clock, sleeps or opens a socket. Quinn
 //! runs on tokio's paused clock, so an hour of a test takes no hour.
 //!
 //! # Features
 //!
-//! `cli` (on by default) builds the program `netsim`; `quinn` the adapter and the workloads. Without both, what
-//! remains needs neither tokio nor quinn.
+//! `cli` (on by default) builds the program `netsim` and brings all others; `quinn` the adapter and the workloads;
+//! `artifacts` events as JSON lines and captures as pcapng; `report` HTML and SVG. Without any of them, what remains
+//! needs neither tokio nor quinn.
 //!
 //! # Replay
 //!

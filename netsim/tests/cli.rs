@@ -116,7 +116,8 @@ struct Ride {
 impl Ride {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ride.toml");
+        let path = folder.path().join("my ride").join("ride.toml");
+        fs::create_dir(path.parent().unwrap()).unwrap();
         fs::write(&path, RIDE).unwrap();
         Self { path: path.to_str().unwrap().to_owned(), folder }
     }
@@ -156,7 +157,7 @@ fn a_run_that_waits_too_long_is_shrunk_to_a_test() {
         netsim(&["run", &ride.path, "--seed", "3", "--gap-max", "3s", "--shrink-runs", "40", "--json"]);
     assert!(!output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
-    let replay = format!("replay it: netsim run {} --seed 3 --gap-max 3000ms", ride.path);
+    let replay = format!("replay it: netsim run '{}' --seed 3 --gap-max 3000ms", ride.path);
     assert!(said.contains("nothing arrived for") && said.contains(&replay), "{said}");
     let lines = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

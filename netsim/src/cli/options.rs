@@ -54,6 +54,11 @@ impl Options {
         })
     }
 
+    /// Whether a smaller run could say more about it.
+    pub(super) fn can_shrink(&self, summary: &Summary) -> bool {
+        self.shrink_runs > 0 && self.gap(summary).is_some()
+    }
+
     fn gap(&self, summary: &Summary) -> Option<String> {
         let most = self.gap_max.filter(|most| summary.longest_gap > *most)?;
         Some(format!("nothing arrived for {:?}, and --gap-max is {most:?}", summary.longest_gap))
@@ -61,7 +66,13 @@ impl Options {
 
     /// The one command that runs it again; `name` is how the scenario was named.
     pub(super) fn replay(&self, name: &str, seed: u64) -> String {
-        let mut command = format!("netsim run {name} --seed {seed}");
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+        let quoted = if name.chars().all(plain) {
+            name.to_owned()
+        } else {
+            format!("'{}'", name.replace('\'', "'\\''"))
+        };
+        let mut command = format!("netsim run {quoted} --seed {seed}");
         if !matches!(self.workload, Work::Echo) {
             command += &format!(" --workload {}", self.word());
         }
@@ -87,7 +98,9 @@ impl Options {
 
     /// A run that waits too long, made smaller. A fault that never fired cannot be taken out to find out why.
     pub(super) fn shrink(&self, scenario: &Scenario, summary: &Summary) -> Option<Shrunk> {
-        self.gap(summary).filter(|_| self.shrink_runs > 0)?;
+        if !self.can_shrink(summary) {
+            return None;
+        }
         let fails = |scenario: &Scenario, seed| {
             let run = quic::Run::new(scenario).seed(seed).workload(self.workload()).light().run().ok()?;
             self.gap(&run).map(|_| run.taken)

@@ -83,7 +83,7 @@ impl Sweep {
             .collect();
         let progress = progress(todo.len() as u64);
         let mut points = Vec::new();
-        let mut worst = None;
+        let mut first = None;
         let mut together: BTreeMap<String, Coverage> = BTreeMap::new();
         in_parallel(&todo, jobs.min(todo.len()), &self.options, |job, summary| {
             progress.inc(1);
@@ -91,8 +91,8 @@ impl Sweep {
             if self.json {
                 progress.suspend(|| writeln!(out, "{}", self.line(&point, &summary)))?;
             }
-            if point.why.is_some() && worst.is_none() {
-                worst = Some((job.scenario, summary.clone()));
+            if first.is_none() && self.options.can_shrink(&summary) {
+                first = Some((job.scenario, summary.clone()));
             }
             let name = job.scenario.name().to_owned();
             together.entry(name).and_modify(|all| all.merge(&summary.coverage)).or_insert(summary.coverage);
@@ -100,14 +100,14 @@ impl Sweep {
             Ok(())
         })?;
         progress.finish_and_clear();
-        self.conclude(&points, worst, out)?;
+        self.conclude(&points, first, out)?;
         never_at_all(&together)
     }
 
     fn conclude(
         &self,
         points: &[Point],
-        worst: Option<(&Scenario, Summary)>,
+        first: Option<(&Scenario, Summary)>,
         out: &mut dyn Write,
     ) -> Result<(), Failure> {
         if let Some(path) = &self.report {
@@ -118,7 +118,7 @@ impl Sweep {
         if !self.json {
             self.text(points, out)?;
         }
-        if let Some(shrunk) = worst.and_then(|(scenario, summary)| self.options.shrink(scenario, &summary)) {
+        if let Some(shrunk) = first.and_then(|(scenario, summary)| self.options.shrink(scenario, &summary)) {
             told::shrunk(&shrunk, &self.options.test(&shrunk), self.json, out)?;
         }
         if self.json {

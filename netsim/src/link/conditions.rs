@@ -264,6 +264,17 @@ impl Conditions {
         }
     }
 
+    /// Puts a trace in the place of the name of its file.
+    pub(crate) fn read_trace<E>(
+        &mut self,
+        read: &mut impl FnMut(&str) -> Result<CapacityTrace, E>,
+    ) -> Result<(), E> {
+        if let Some(file) = self.trace.as_ref().and_then(CapacityTrace::file) {
+            self.trace = Some(read(file)?);
+        }
+        Ok(())
+    }
+
     /// Whether anything is said.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -300,6 +311,10 @@ impl Conditions {
         }
         if self.rate.is_some() && self.trace.is_some() {
             return Err(BadValue::new("rate and trace", "exclude each other: say one of them"));
+        }
+        if let Some(file) = self.trace.as_ref().and_then(CapacityTrace::file) {
+            let why = "names a file, which is looked for beside a scenario file: load the scenario from one";
+            return Err(BadValue::new(format!("trace = {file:?}"), why));
         }
         if let Some(mtu) = self.mtu.filter(|mtu| *mtu < 68) {
             let why = "is impossible: no IP link has an MTU below 68 (RFC 791)";

@@ -158,6 +158,13 @@ impl Scenario {
         left
     }
 
+    /// All conditions that are said anywhere.
+    pub(super) fn all_conditions(&mut self) -> impl Iterator<Item = &mut Conditions> {
+        let steps = self.at.iter_mut().flat_map(|step| [&mut step.both, &mut step.up, &mut step.down]);
+        let other = self.other.iter_mut().flat_map(|other| [&mut other.both, &mut other.up, &mut other.down]);
+        [&mut self.both, &mut self.up, &mut self.down].into_iter().chain(steps).chain(other)
+    }
+
     pub(crate) fn steps(&self) -> &[Step] {
         &self.at
     }

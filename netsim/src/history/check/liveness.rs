@@ -14,7 +14,8 @@ impl Case<'_> {
         if let Some(within) = self.bounds.drained_within {
             self.messages().for_each(|(message, channel, life)| self.drains(message, channel, life, within));
         }
-        if let Some(within) = self.bounds.independent_within {
+        let stalled = self.history.channels.iter().any(|channel| !channel.stalls.is_empty());
+        if let Some(within) = self.bounds.independent_within.filter(|_| stalled) {
             self.messages().for_each(|(message, channel, life)| {
                 self.is_independent(message, channel, life, within);
             });
