@@ -183,8 +183,12 @@ fn ride_seed_3() {
 name = "ride"
 duration = "8s"
 
-[up]
-drop = [178, 179, 180, 181, 182, 198, 199, 200, 201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216, 217]
+[[at]]
+time = "4s"
+for = "4s"
+
+[at.both]
+block = true
 "#;
     let scenario = bowline_netsim::Scenario::from_toml(text).unwrap();
     let seed = 3;

@@ -34,7 +34,7 @@ use crate::scenario::{Part, Scenario};
 use crate::values::BadValue;
 
 /// A list of packets takes the place of faults if it is not longer than this.
-const DROPS_MAX: usize = 100;
+const DROPS_MAX: usize = 32;
 
 /// The numbers of the packets that a client's own link lost or blocked in a run; 1 is the first that a direction
 /// was offered.
@@ -87,8 +87,8 @@ pub enum ShrinkError {
 ///
 /// First faults are taken out, several at once where that works: steps, conditions, NATs, silences. Then the
 /// run is cut short, to a whole number of seconds. At last loss and black holes are replaced by the packets that
-/// they took, and those are made few; the list stays if it has at most 100 of them, and then the run may
-/// become shorter still.
+/// they took, and those are made few; the list stays if at most 32 are left and none of them can go, and then
+/// the run may become shorter still.
 pub fn shrink(
     scenario: &Scenario,
     seed: u64,
@@ -176,8 +176,11 @@ impl<F: FnMut(&Scenario, u64) -> Option<Taken>> Search<F> {
             return None;
         }
         let few = minimize(all, |drops: &[(bool, u64)]| self.run(&dropping(drops)).is_some());
-        if few.len() > DROPS_MAX {
-            self.log.push(format!("loss and black holes stay: {} lost packets say less", few.len()));
+        // A list that could not be made minimal is no explanation.
+        let minimal = self.runs < self.runs_max;
+        if few.len() > DROPS_MAX || !minimal {
+            let why = if minimal { "say less" } else { "were too many to be looked at one by one" };
+            self.log.push(format!("loss and black holes stay: {} lost packets {why}", few.len()));
             return None;
         }
         self.log.push(format!("loss and black holes became {} lost packets", few.len()));
