@@ -151,6 +151,7 @@ fn draw_marks<Y>(
 where
     Y: Ranged<ValueType = f64>,
 {
+    let mut labels = 0;
     for mark in marks {
         let corners = [(mark.from, bottom), (mark.until, top)];
         chart
@@ -159,7 +160,10 @@ where
         let line = [(mark.from, bottom), (mark.from, top)];
         chart.draw_series(std::iter::once(PathElement::new(line, FAULT.stroke_width(1)))).map_err(undrawn)?;
         let style = ("sans-serif", 13).into_font().color(&FAULT);
-        let label = EmptyElement::at((mark.from, top)) + Text::new(mark.label.clone(), (3, 2), style);
+        // Those that begin together stand below each other.
+        let place = (3, 2 + 14 * (labels % 4));
+        labels += i32::from(!mark.label.is_empty());
+        let label = EmptyElement::at((mark.from, top)) + Text::new(mark.label.clone(), place, style);
         chart.draw_series(std::iter::once(label)).map_err(undrawn)?;
     }
     Ok(())
