@@ -167,7 +167,9 @@ impl Heart {
                 return Some(Pulse::Beat { parity: self.turn() });
             }
             State::Waiting { .. } => (0, false, true),
-            State::Suspect { probes, left: before, .. } => (probes, probes > 0 && left > 0 && left == before, false),
+            State::Suspect { probes, left: before, .. } => {
+                (probes, probes > 0 && left > 0 && left == before, false)
+            }
             State::Dead => return None,
         };
         if probes > PROBES || mute {

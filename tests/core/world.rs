@@ -238,7 +238,12 @@ impl World {
                 let (sent, received) = link
                     .map_or((0, 0), |link| (link.towards(side.other()).arrived, link.towards(side).arrived));
                 let acks_received = if acks { sent } else { 0 };
-                LinkSample { rtt: Duration::from_millis(20), acks_received, datagrams_received: received }
+                LinkSample {
+                    rtt: Duration::from_millis(20),
+                    acks_received,
+                    datagrams_received: received,
+                    datagrams_sent: 0,
+                }
             });
             let Some(peer) = self.peer(who) else { continue };
             if let (Some(link), Some(sample)) = (attached, sample) {
@@ -302,6 +307,8 @@ impl World {
         let now = self.now;
         let losses = self.model.losses;
         match output {
+            // What they do, the network of this test does not do to anybody.
+            Output::Probe { .. } | Output::Rebind { .. } => {}
             Output::Transmit { link, frame, .. } => {
                 if let Some(peer) = self.peer(who) {
                     peer.check_durable(&frame);
