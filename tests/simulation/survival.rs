@@ -1,5 +1,5 @@
-//! Rebindings, silence and blackouts: how long until messages flow again (rules H1 to H5). The figures are those that
-//! `docs/survival.md` promises; a virtual network has no noise, so they are asserted.
+//! Rebindings, silence and blackouts: how long until messages flow again (rules H1 to H4). A virtual network has no noise,
+//! so the figures are asserted.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use crate::world::{Ends, over};
 
-const EVENT: Duration = Duration::from_secs(20);
+const EVENT: Duration = Duration::from_secs(6);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 fn config() -> Config {
     Config::default().heartbeat(HEARTBEAT).reconnect(ReconnectPolicy::Responsive)
 }
 
-/// A client behind a NAT, 40 ms of round trip, and something that happens after 20 s.
+/// A client behind a NAT, 40 ms of round trip, and something that happens after 6 s.
 fn path(loss: f64, step: Step) -> Scenario {
     let line = Conditions::new().delay(Duration::from_millis(20)).loss(loss);
     Scenario::new("survival", Duration::from_secs(120)).both(line).nat(NatConfig::linux()).step(step)
@@ -70,7 +70,7 @@ async fn flows(ends: Ends, up_hz: u32, down_hz: u32, lasting: Duration) -> (Dura
 }
 
 fn gaps(scenario: &Scenario, seed: u64, up_hz: u32, down_hz: u32) -> (Duration, Duration) {
-    let lasting = Duration::from_secs(40);
+    let lasting = Duration::from_secs(14);
     over(scenario, seed, async |ends| flows(ends, up_hz, down_hz, lasting).await).output.expect("in time")
 }
 
@@ -111,7 +111,7 @@ fn after_five_seconds_of_nothing_messages_flow_at_once() {
 #[test]
 fn after_a_minute_of_nothing_messages_flow_within_a_step_of_the_backoff() {
     for seed in 0..5 {
-        let lasting = Duration::from_secs(30);
+        let lasting = Duration::from_secs(10);
         let run = async |ends: Ends| flows(ends, 20, 20, lasting).await;
         let (up, down) = over(&path(0.0, blackout(60)), seed, run).output.expect("in time");
         let gap = up.max(down).saturating_sub(Duration::from_secs(60));
