@@ -122,6 +122,8 @@ impl Heart {
         let news = !self.is_suspect();
         if self.state != State::Dead {
             self.state = State::Waiting { unanswered: 2, overdue: now };
+            // What came before this proves nothing.
+            self.last_sample = None;
         }
         news
     }
@@ -188,6 +190,19 @@ mod tests {
             heart.poll(now + RTT + INTERVAL, RTT, 0),
             Some(Pulse::Beat { parity: false, suspect: false })
         );
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_a_doubt_does_not_end_it() {
+        let (mut heart, now) = started();
+        let at = |ms| now + Duration::from_millis(ms);
+        heart.poll(now, RTT, 0);
+        heart.sample(10, now);
+        assert!(heart.doubt(at(100)));
+        assert!(!heart.sample(15, at(100)), "these came before");
+        assert_eq!(heart.poll(at(100), RTT, 0), Some(Pulse::Beat { parity: false, suspect: false }));
+        assert!(heart.is_suspect());
+        assert!(heart.sample(16, at(200)), "this one came after");
     }
 
     #[test]
