@@ -184,6 +184,7 @@ impl Machine {
             Released::Again => {
                 self.touch(key);
                 self.wakes.insert(Wake::Readable(key));
+                self.touch(key);
             }
             Released::Exhausted => {
                 let reason = format!("handed over {attempts} times without an acknowledgement");

@@ -106,7 +106,9 @@ impl Machine {
                 self.settle_sent(key, id, false);
             }
             let (Some((frame, _)), Some(cost)) = (next, cost) else { continue };
-            self.touch(key);
+            if matches!(&frame, Frame::Data(data) if data.carrier == Carrier::Datagram) {
+                self.touch(key);
+            }
             if let Some(attached) = self.attached.as_mut() {
                 attached.room -= cost;
             }
