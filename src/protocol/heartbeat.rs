@@ -142,6 +142,8 @@ impl Heart {
         if self.state != State::Dead {
             let probes = if rebind { PROBES } else { 0 };
             self.state = State::Suspect { probes, due: now, left: 0 };
+            // What came before this proves nothing.
+            self.last_sample = None;
         }
         news
     }
@@ -226,6 +228,20 @@ mod tests {
         assert!(!heart.evidence(now + RTT));
         assert_eq!(heart.deadline(), Some(now + RTT + INTERVAL));
         assert_eq!(heart.poll(now + RTT + INTERVAL, RTT, 2, 0), Some(Pulse::Beat { parity: false }));
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_a_doubt_does_not_end_it() {
+        let (mut heart, now) = started();
+        let at = |ms| now + Duration::from_millis(ms);
+        heart.poll(now, RTT, 0, 0);
+        heart.sample(10, now);
+        assert!(heart.doubt(false, at(100)));
+        assert!(!heart.sample(15, at(100)), "these came before");
+        let probe = Pulse::Probe { parity: false, first: false, rebind: false };
+        assert_eq!(heart.poll(at(100), RTT, 0, 0), Some(probe));
+        assert!(heart.is_suspect());
+        assert!(heart.sample(16, at(200)), "this one came after");
     }
 
     #[test]

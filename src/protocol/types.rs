@@ -400,7 +400,7 @@ pub struct ChannelStats {
     pub late: u64,
     /// Messages not handed over because the inbox was full (unreliable channels).
     pub overflowed: u64,
-    /// Unreliable messages that never came, as far as gaps in their numbers show.
+    /// Unreliable messages that never came, as gaps in their numbers show when 1,024 newer ones have come.
     pub missing: u64,
     /// Messages handed to the application, first time.
     pub delivered: u64,

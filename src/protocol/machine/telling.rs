@@ -207,7 +207,7 @@ impl Machine {
             for Extension { sequence, left_ms } in lane.extended {
                 let left = left_ms.map(|left_ms| Deadline { sent_ms: clock_ms, left_ms });
                 let deadline = left.and_then(|left| self.clock.deadline(left, now));
-                channel.inbox.extend(sequence, deadline);
+                channel.inbox.extend(epoch, sequence, deadline);
             }
         }
         self.pass(key, gone, now);

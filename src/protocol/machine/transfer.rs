@@ -61,7 +61,7 @@ impl Machine {
                 attached.welcome.is_some()
                     || self.channels.tellable(durable).next().is_some()
                     || (!self.channels.tell_receiving.is_empty() && self.ack_due.is_none_or(|due| due <= now))
-                    || (attached.room > 0 && !self.channels.ready.is_empty())
+                    || (attached.room > 0 && self.detached_since.is_none() && !self.channels.ready.is_empty())
             })
     }
 
@@ -71,11 +71,13 @@ impl Machine {
         self.attached.as_ref().is_some_and(|attached| attached.hold <= durable)
     }
 
+    /// The next message or piece. A link that is believed to be dead gets none: its sender can still take it back, and if it
+    /// is unreliable it may have another link to travel on.
     fn next_data(&mut self, now: Instant) -> Option<(Frame, i8)> {
         let durable = self.journal.durable();
         let clock_ms = self.clock.own_ms(now);
         loop {
-            self.attached.as_ref().filter(|attached| attached.room > 0)?;
+            self.attached.as_ref().filter(|attached| attached.room > 0 && self.detached_since.is_none())?;
             let (key, part) = self.channels.ready.first()?;
             let channel = self.channels.get_mut(key)?;
             let local = channel.local.as_mut()?;

@@ -27,9 +27,9 @@ impl Outbox {
             let begun_body = entry.size as usize > LARGE;
             match entry.state {
                 State::Open if !entry.written || begun_body => self.give_up(sequence, Outcome::Expired),
-                // It is on its way, and the peer knows the deadline. It is not written again.
-                State::Open => self.held.free(&mut entry.payload),
-                State::Received | State::GivenUp | State::Resolved => {}
+                // It is on its way or at the peer, which knows the deadline. It is not written again.
+                State::Open | State::Received => self.held.free(&mut entry.payload),
+                State::GivenUp | State::Resolved => {}
             }
         }
         passed
