@@ -17,7 +17,7 @@ pub use message::{Message, Unacked};
 pub use transfers::TransferChanged;
 pub use typed::{TypedChannel, TypedInbox, TypedMessage, TypedUnacked};
 
-use crate::config::{ChannelConfig, Lifetime, SendOptions, WhenFull};
+use crate::config::{ChannelConfig, Delivery, Lifetime, SendOptions, WhenFull};
 use crate::driver::shared::Handle;
 use crate::error::SendError;
 use crate::id::MessageId;
@@ -35,6 +35,8 @@ struct Sender {
     key: ChannelKey,
     label: Box<str>,
     when_full: WhenFull,
+    /// There is always room: newer messages take that of older ones.
+    never_waits: bool,
     /// How long a message is worth anything that comes without an own deadline.
     lifetime: Option<Duration>,
 }
@@ -42,7 +44,8 @@ struct Sender {
 impl Channel {
     pub(crate) fn new(handle: Arc<Handle>, key: ChannelKey, label: &str, config: &ChannelConfig) -> Self {
         let (when_full, lifetime) = (config.when_full, config.deadline);
-        Self(Arc::new(Sender { handle, key, label: label.into(), when_full, lifetime }))
+        let never_waits = config.delivery == Delivery::ReliableLatest || when_full == WhenFull::DropOldest;
+        Self(Arc::new(Sender { handle, key, label: label.into(), when_full, never_waits, lifetime }))
     }
 
     /// The label under which both sides meet.
@@ -91,6 +94,10 @@ impl Channel {
         payload: impl Into<Bytes>,
         options: SendOptions,
     ) -> Result<Receipt, SendError> {
+        if self.0.never_waits {
+            // Nothing else would ever let the session's task have the thread.
+            tokio::task::coop::consume_budget().await;
+        }
         let accepted = self.0.accept(payload.into(), options)?.await?;
         if accepted.batch > 0 {
             self.0.handle.durable(accepted.batch).await.map_err(SendError::Closed)?;

@@ -25,9 +25,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// another, and both go on where they were.
 ///
 /// Cheap to clone. The session lives as long as any handle of it: `Session`, [`Channel`], [`Inbox`],
-/// [`Receipt`](crate::receipt::Receipt), [`Unacked`](crate::channel::Unacked) or [`IncomingChannels`]. When the
-/// last one is dropped without [`close`](Self::close), it ends at once with [`CloseCode::Dropped`], and what is on its
-/// way ends as unknown.
+/// [`Receipt`](crate::receipt::Receipt), [`Unacked`](crate::channel::Unacked), their typed counterparts,
+/// [`TransferChanged`](crate::channel::TransferChanged) or [`IncomingChannels`]. When the last one is dropped without
+/// [`close`](Self::close), it ends at once with [`CloseCode::Dropped`], and what is on its way ends as unknown.
 #[derive(Clone, Debug)]
 pub struct Session(Arc<Handle>);
 

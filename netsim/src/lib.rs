@@ -12,15 +12,16 @@
 //! | a world | [`World`] | hosts, routers, links and NATs (behind NATs), IPv4 and IPv6, and what happens to them |
 //! | the record | [`Trace`], [`run_twice`] | what happened to whom, when; its hash; where two runs part |
 //! | scenarios | [`Scenario`], [`Step`] | a client's path to a server as data: from code, from TOML, or by name |
+//! | a proxy | `proxy` (feature `proxy`) | the same links, NATs and scenarios between real programs, over real UDP sockets |
 //! | quinn | `quic` (feature `quinn`) | sockets and a runtime under unmodified quinn 0.11; built-in workloads |
 //!
-//! All but the last is sans-IO: `now` is an argument, nothing reads a clock, sleeps or opens a socket. The last
-//! runs on tokio's paused clock, so an hour of a test takes no hour.
+//! All but the last two are sans-IO: `now` is an argument, nothing reads a clock, sleeps or opens a socket. The
+//! last runs on tokio's paused clock, so an hour of a test takes no hour. Only the proxy runs in real time.
 //!
 //! # Features
 //!
-//! `cli` (on by default) builds the program `netsim`; `quinn` the adapter and the workloads. Without both, what
-//! remains needs neither tokio nor quinn.
+//! `cli` (on by default) builds the program `netsim`; `quinn` the adapter and the workloads; `proxy` the proxy.
+//! Without them, what remains needs neither tokio nor quinn.
 //!
 //! # Replay
 //!
@@ -31,6 +32,8 @@
 mod link;
 mod nat;
 mod packet;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 mod queue;
 #[cfg(feature = "quinn")]
 pub mod quic;
@@ -52,7 +55,7 @@ pub use values::BadValue;
 pub use world::{Change, Delivery, Direction, Happening, HostId, Link, LinkId, NatChange, NetworkId, World};
 
 /// The examples of the README compile and run.
-#[cfg(all(doctest, feature = "quinn"))]
+#[cfg(all(doctest, feature = "quinn", feature = "proxy"))]
 #[doc = include_str!("../README.md")]
 #[derive(Debug)]
 pub struct Readme;

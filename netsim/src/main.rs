@@ -1,4 +1,4 @@
-//! The program `netsim`: scenarios listed, described and run.
+//! The program `netsim`: scenarios listed, described and run, and a proxy.
 
 mod cli;
 

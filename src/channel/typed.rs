@@ -27,8 +27,9 @@
 //! ```
 //!
 //! What a peer sends need not be what was agreed. A payload that does not decode is rejected, which its sender is told with
-//! the problem, and the next message follows. Protobuf cannot tell every message of another type: one whose fields happen to
-//! fit decodes, and unknown fields are skipped.
+//! the problem unless the channel is unreliable, and the next message follows. Protobuf cannot tell every message of another
+//! type: one whose fields happen to fit decodes, and unknown fields are skipped. A decoded message may take several times the
+//! memory of its bytes, for instance one of many empty parts; [`max_message_size`](crate::Config::max_message_size) bounds those.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -163,8 +163,8 @@ impl Environment {
         self.farewells.over().await;
     }
 
-    pub(crate) fn count_dropped_datagram(&self) {
-        self.dropped_datagrams.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count_dropped_datagrams(&self, dropped: u64) {
+        self.dropped_datagrams.fetch_add(dropped, Ordering::Relaxed);
     }
 
     pub(crate) fn dropped_datagrams(&self) -> u64 {

@@ -3,14 +3,22 @@
 //! | carries | is |
 //! |---|---|
 //! | control frames | one bidirectional stream, opened by the dialer, ahead of everything else |
-//! | messages | a unidirectional stream for each channel and direction, opened when first needed |
+//! | messages in order | a unidirectional stream for each channel and direction, opened when first needed |
+//! | other messages | datagrams, several in one or one in several; or a stream of their own |
+//! | large messages | a stream of their own, in pieces |
 //! | heartbeats | datagrams of one byte |
 //!
 //! The [`Writer`] belongs to the session's task, which polls it; the readers are tasks of their own, one for each
 //! stream, and feed the session's state.
 
+mod datagrams;
+mod inflow;
 mod lane;
+mod outflow;
 mod reader;
+mod streams;
+#[cfg(test)]
+mod testing;
 mod window;
 mod writer;
 
@@ -21,7 +29,7 @@ pub(crate) use reader::spawn_readers;
 pub(crate) use writer::Writer;
 
 use crate::error::CloseCode;
-use crate::protocol::types::{LinkEnd, LinkId, LinkInfo};
+use crate::protocol::types::{LinkEnd, LinkId, LinkInfo, LinkSample};
 use crate::tls::PeerIdentity;
 use crate::wire::control::ControlDecoder;
 use crate::wire::{Control, MAX_HELLO, MAX_REASON, WireError, control};
@@ -84,7 +92,7 @@ pub(crate) enum ControlError {
 impl ControlStream {
     pub(crate) fn new((send, receive): (SendStream, RecvStream)) -> Self {
         // Refused only for a stream that is closed already, which the first write will tell.
-        let _ = send.set_priority(1);
+        let _ = send.set_priority(i32::MAX);
         Self { send, receive, decoder: ControlDecoder::new(MAX_HELLO), hellos: 0 }
     }
 
@@ -131,6 +139,16 @@ pub(crate) fn exporter(connection: &Connection) -> Result<[u8; 32], String> {
 /// Closes a connection for a reason that the peer is told.
 pub(crate) fn close(connection: &Connection, code: CloseCode, reason: &str) {
     connection.close(VarInt::from_u32(code.value()), cut(reason).as_bytes());
+}
+
+/// What the machine wants to know of the transport.
+pub(super) fn sample(connection: &Connection) -> LinkSample {
+    let stats = connection.stats();
+    LinkSample {
+        rtt: stats.path.rtt,
+        acks_received: stats.frame_rx.acks,
+        datagrams_received: stats.udp_rx.datagrams,
+    }
 }
 
 /// What the end of a connection means to the machine.

@@ -16,12 +16,15 @@ use super::waiting::Waiting;
 use crate::error::{CloseCode, CloseReason, ConnectError, Side};
 use crate::id::SessionId;
 use crate::protocol::machine::Machine;
-use crate::protocol::types::{Event, LinkId, Role, SessionState};
+use crate::protocol::types::{Event, LinkId, LinkSample, Role, SessionState};
 use crate::tls::PeerIdentity;
 use crate::wire::{Control, Frame, Hello};
 
 /// Events that a subscriber may be behind before it misses some.
 const EVENTS_MAX: usize = 256;
+
+/// How often a busy link's transport is looked at: often enough to tell a lost datagram from a late one.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
 
 /// See the module. Whoever holds it keeps the memory, not the session: that is what [`Handle`] is for.
 pub(crate) struct Shared {
@@ -47,6 +50,8 @@ pub(crate) struct State {
     pub(super) departures: Vec<LinkId>,
     /// Made for the first who asks: it costs some 20 KiB. `None` once the task has ended.
     pub(super) events: Option<broadcast::Sender<Event>>,
+    /// When the machine was last told how a link's transport is.
+    sampled: Option<(LinkId, Instant)>,
     /// Why the first attach came to nothing.
     failure: Option<ConnectError>,
     /// The task has done everything that there was to do.
@@ -78,6 +83,15 @@ impl State {
         std::mem::take(&mut self.flagged)
     }
 
+    /// Tells the machine how the attached link's transport is, unless it was told a moment ago: looking is not free.
+    pub(super) fn sample(&mut self, link: LinkId, now: Instant, look: impl FnOnce() -> LinkSample) {
+        let is_recent = |(sampled, at)| sampled == link && now < at + SAMPLE_INTERVAL;
+        if self.machine.attached() == Some(link) && !self.sampled.is_some_and(is_recent) {
+            self.sampled = Some((link, now));
+            self.machine.handle_link_sample(link, look(), now);
+        }
+    }
+
     /// Why the session is over, if it is.
     pub(crate) fn closed(&self) -> Option<CloseReason> {
         match self.machine.state() {
@@ -103,6 +117,7 @@ impl Shared {
             arrivals: Vec::new(),
             departures: Vec::new(),
             events: None,
+            sampled: None,
             failure: None,
             ended: false,
             flagged: true,

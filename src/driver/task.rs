@@ -93,20 +93,24 @@ impl Task {
         let mut state = shared.look();
         let mut busy = state.take_flag(waker);
         self.take_over(&mut state);
-        self.offer_room(&mut state);
+        self.offer_room(&mut state, now);
         let mut changed = false;
         let wait = loop {
             match state.machine.poll_output(now) {
                 Output::Wait(deadline) => break deadline,
-                Output::Transmit { link, frame, .. } => {
+                Output::Transmit { link, frame, priority } => {
                     if let Some(writer) = self.links.get_mut(&link) {
-                        writer.push(frame);
+                        writer.push(frame, priority);
                     }
                 }
                 Output::CloseLink { link, code, reason } => self.close_link(link, code, reason),
                 Output::Dial { attempt, timeout } => self.dial(attempt, timeout),
                 Output::AbortDial => self.dialing = None,
-                Output::Abandon { .. } => {}
+                Output::Abandon { link, channel, sequence } => {
+                    if let Some(writer) = self.links.get_mut(&link) {
+                        writer.abandon(channel, sequence);
+                    }
+                }
                 Output::Journal(batch) => match &mut self.journal {
                     Some(journal) => journal.push(batch),
                     None => tracing::error!("a journal without a store"),
@@ -142,12 +146,15 @@ impl Task {
     }
 
     /// A link that was attached just now takes its first channel data.
-    fn offer_room(&mut self, state: &mut State) {
+    fn offer_room(&mut self, state: &mut State, now: Instant) {
         let attached = state.machine.attached();
         if attached != self.attached {
             self.attached = attached;
             if let Some(link) = attached {
                 state.machine.handle_link_room(link, INITIAL_ROOM);
+                if let Some(writer) = self.links.get(&link) {
+                    state.sample(link, now, || writer.sample());
+                }
             }
         }
     }
@@ -164,8 +171,9 @@ impl Task {
                 self.woken.extend(waiting.senders.get(&channel).and_then(|queue| queue.first()));
             }
             Wake::Resolved(channel) => {
+                let progressed = machine.take_progressed(channel);
                 let progress = |epoch, sequence| machine.progress(channel, epoch, sequence);
-                waiting.receipts.take_met(channel, progress, &mut self.woken);
+                waiting.receipts.take_met(channel, progressed, progress, &mut self.woken);
                 self.losses.note(machine, channel, now);
             }
             Wake::Transfer(channel) => waiting.transfer_changed(channel, &mut self.woken),
@@ -174,7 +182,7 @@ impl Task {
         }
         let concerns_all = matches!(wake, Wake::State);
         if concerns_all || matches!(wake, Wake::Incoming) {
-            let channels = machine.stats().channels;
+            let channels = machine.channel_count();
             self.links.values_mut().for_each(|link| link.permit_streams(channels));
         }
         concerns_all
@@ -272,7 +280,10 @@ impl Task {
         for (link, writer) in &mut self.links {
             let freed = writer.poll(cx);
             if freed > 0 {
-                self.shared.change(|state, _| state.machine.handle_link_room(*link, freed));
+                self.shared.change(|state, now| {
+                    state.machine.handle_link_room(*link, freed);
+                    state.sample(*link, now, || writer.sample());
+                });
                 busy = true;
             }
             // quinn does not tell when the peer has moved, but whatever woke this task may have come from there.

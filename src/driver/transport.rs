@@ -30,6 +30,14 @@ const ACCEPTOR_WINDOW: u32 = 256 * 1024;
 /// The same, once it is attached.
 const SESSION_WINDOW: u32 = 16 * 1024 * 1024;
 
+/// Datagrams that wait to be read, in bytes: what comes while the reader has no turn. quinn drops the oldest beyond that.
+/// It is fixed at the handshake, so a stranger has it too.
+const DATAGRAMS_RECEIVED: usize = 256 * 1024;
+
+/// Datagrams that wait in quinn to be sent, in bytes: one full batch of segmentation offload. The rest waits with us, where
+/// heartbeats overtake it (rule H3).
+pub(crate) const DATAGRAMS_SENT: usize = 16 * 1024;
+
 /// Bytes to have on the way before the first acknowledgement: enough that a backlog survives a blackout of seconds
 /// without waiting for backed-off probes afterwards.
 const INITIAL_WINDOW: u64 = 128 * 1024;
@@ -59,9 +67,8 @@ fn transport(role: Role) -> Arc<TransportConfig> {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(window))
         .send_window(2 * INITIAL_WINDOW)
-        .datagram_receive_buffer_size(Some(64 * 1024))
-        // Room for two beats: a newer one takes the place of an older one that could not leave (rule H3).
-        .datagram_send_buffer_size(2 * (size_of::<bytes::Bytes>() + 1));
+        .datagram_receive_buffer_size(Some(DATAGRAMS_RECEIVED))
+        .datagram_send_buffer_size(DATAGRAMS_SENT);
     Arc::new(transport)
 }
 

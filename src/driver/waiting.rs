@@ -1,10 +1,11 @@
 //! Tasks that wait for something to happen in a session, and whom to wake for what.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::task::Waker;
 
 use crate::id::{Epoch, Sequence};
-use crate::protocol::types::{ChannelKey, Progress};
+use crate::protocol::types::{ChannelKey, Progress, Progressed};
 
 /// A place in a queue, held by a future. It must be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,21 +124,23 @@ impl Receipts {
         }
     }
 
-    /// Takes out those of a channel whose goal is met.
+    /// Takes out those of a channel whose goal is met, looking only at messages that have come further.
     pub(crate) fn take_met(
         &mut self,
         channel: ChannelKey,
-        progress: impl Fn(Epoch, Sequence) -> Progress,
+        progressed: Option<Progressed>,
+        mut progress: impl FnMut(Epoch, Sequence) -> Progress,
         woken: &mut Vec<Waker>,
     ) {
         let Some(receipts) = self.channels.get_mut(&channel) else { return };
-        receipts.retain(|(epoch, sequence, _), (goal, waker)| {
-            let met = goal.is_met_by(&progress(*epoch, *sequence));
-            if met {
-                woken.push(waker.clone());
-            }
-            !met
-        });
+        let mut met = Vec::new();
+        for span in spans(progressed) {
+            let looked_at = receipts
+                .range(span)
+                .filter(|&(&(epoch, sequence, _), (goal, _))| goal.is_met_by(&progress(epoch, sequence)));
+            met.extend(looked_at.map(|(key, _)| *key));
+        }
+        woken.extend(met.iter().filter_map(|key| receipts.remove(key)).map(|(_, waker)| waker));
         if receipts.is_empty() {
             self.channels.remove(&channel);
         }
@@ -169,6 +172,21 @@ impl Transfers {
     pub(crate) fn all(&self) -> impl Iterator<Item = &Waker> {
         self.waiting.all()
     }
+}
+
+/// Where the receipts of these messages are, and of all former epochs.
+fn spans(progressed: Option<Progressed>) -> Vec<(Bound<ReceiptKey>, Bound<ReceiptKey>)> {
+    let Some(Progressed { epoch, ranges }) = progressed else {
+        return vec![(Bound::Unbounded, Bound::Unbounded)];
+    };
+    let first = |sequence| (epoch, sequence, Ticket(0));
+    let others = [
+        (Bound::Unbounded, Bound::Excluded(first(0))),
+        (Bound::Excluded((epoch, Sequence::MAX, Ticket(u64::MAX))), Bound::Unbounded),
+    ];
+    let ranges = ranges.into_iter().filter(|(start, end)| start < end);
+    let these = ranges.map(|(start, end)| (Bound::Included(first(start)), Bound::Excluded(first(end))));
+    others.into_iter().chain(these).collect()
 }
 
 /// Everyone who waits for something in one session.
@@ -264,9 +282,9 @@ mod tests {
             1 => Progress::Received,
             _ => partly(41),
         };
-        receipts.take_met(channel, progress, &mut woken);
+        receipts.take_met(channel, None, progress, &mut woken);
         assert_eq!((woken.len(), receipts.all().count()), (4, 4));
-        receipts.take_met(channel, progress, &mut woken);
+        receipts.take_met(channel, None, progress, &mut woken);
         assert_eq!(woken.len(), 4);
     }
 
@@ -289,5 +307,47 @@ mod tests {
         waiting.wake_all(&mut woken);
         assert_eq!(woken.len(), 3);
         assert_eq!(waiting.transfers.len(), 1, "no entry comes from a change");
+    }
+
+    #[test]
+    fn each_receipt_is_looked_at_when_its_message_comes_further_and_at_no_other_time() {
+        const MESSAGES: u64 = 10_000;
+        let (channel, epoch) = (ChannelKey(1), Epoch::new(5).unwrap());
+        let mut receipts = Receipts::default();
+        for sequence in 0..MESSAGES {
+            receipts.wait(channel, (epoch, sequence), Goal::Resolved, &mut None, &waker());
+        }
+        let (mut looks, mut woken) = (0, Vec::new());
+        // The second half in order, then the first half in pieces from its end: what an unordered channel may do.
+        let half = MESSAGES / 2;
+        let later = (half..MESSAGES).step_by(10).map(|start| (start, start + 10));
+        let earlier = (0..half).step_by(10).map(|passed| (half - passed - 10, half - passed));
+        for range in later.chain(earlier) {
+            let progressed = Progressed { epoch, ranges: vec![range] };
+            let progress = |_, _| {
+                looks += 1;
+                Progress::Resolved(crate::error::Outcome::Handled)
+            };
+            receipts.take_met(channel, Some(progressed), progress, &mut woken);
+        }
+        assert_eq!((looks, woken.len() as u64, receipts.all().count()), (MESSAGES, MESSAGES, 0));
+    }
+
+    #[test]
+    fn receipts_of_former_epochs_are_taken_whichever_way_the_epochs_sort() {
+        let channel = ChannelKey(1);
+        let epochs = [1, 5, 9].map(|epoch| Epoch::new(epoch).unwrap());
+        let mut receipts = Receipts::default();
+        for epoch in epochs {
+            receipts.wait(channel, (epoch, 7), Goal::Resolved, &mut None, &waker());
+        }
+        let progress = |epoch, _| match epoch == epochs[1] {
+            true => Progress::Accepted,
+            false => Progress::Resolved(crate::error::Outcome::Unknown),
+        };
+        let mut woken = Vec::new();
+        let progressed = Progressed { epoch: epochs[1], ranges: Vec::new() };
+        receipts.take_met(channel, Some(progressed), progress, &mut woken);
+        assert_eq!((woken.len(), receipts.all().count()), (2, 1));
     }
 }

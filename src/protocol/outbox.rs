@@ -17,7 +17,8 @@
 //!
 //! | file | what it is about |
 //! |---|---|
-//! | `entries` | the messages, by number |
+//! | `entries`, `figures` | the messages, by number, and how many they are |
+//! | `hearing` | what the peer says of them |
 //! | `writing` | what to write next, and how it travels |
 //! | `giving_up` | deadlines, withdrawal, what is superseded |
 //! | `doubt` | what is left when the peer forgot something |
@@ -35,21 +36,27 @@ use super::types::Progress;
 use crate::config::{Delivery, LARGE};
 use crate::error::Outcome;
 use crate::id::Sequence;
-use crate::wire::Why;
 
 mod doubt;
 mod entries;
+mod figures;
 mod giving_up;
+mod hearing;
 mod writing;
 
 pub use doubt::ResetCount;
+pub use figures::{Ended, Held, Limits};
 pub use writing::{Outgoing, Piece, Writable};
 
 use entries::{Entries, Entry, State};
+use figures::used_by;
 
 /// Exceptional outcomes kept for receipts, as ranges, per channel, and when the channel is gone.
 const MAX_OUTCOMES: usize = 4096;
 const MAX_OUTCOMES_RETIRED: usize = 64;
+
+/// Ranges of messages that have come further, kept apart until somebody asks.
+const MAX_PROGRESSED: usize = 1024;
 
 /// The sending half of a channel.
 #[derive(Debug)]
@@ -96,46 +103,8 @@ pub struct Outbox {
     /// Those that were under way, and are given up.
     abandoned: Vec<Sequence>,
     changes: Changes,
-}
-
-/// Most that an outbox holds of what is unresolved.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Messages.
-    pub messages: usize,
-    /// Payload bytes, those of large messages not counted.
-    pub bytes: usize,
-    /// Payload bytes of large messages.
-    pub large: usize,
-}
-
-impl Limits {
-    /// None.
-    pub const UNLIMITED: Self = Self { messages: usize::MAX, bytes: usize::MAX, large: usize::MAX };
-}
-
-/// What an outbox holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
-    /// Unresolved messages.
-    pub messages: usize,
-    /// Payload bytes of those that are not large.
-    pub bytes: usize,
-    /// Payload bytes of those that are.
-    pub large: usize,
-}
-
-/// How many messages ended in which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "named as the outcomes are")]
-pub struct Ended {
-    pub handled: u64,
-    pub rejected: u64,
-    pub expired: u64,
-    pub superseded: u64,
-    pub cancelled: u64,
-    pub dropped: u64,
-    pub unknown: u64,
+    /// What has come further since somebody asked, as half-open ranges.
+    progressed: Vec<(Sequence, Sequence)>,
 }
 
 /// A large message on its way.
@@ -188,6 +157,7 @@ impl Outbox {
             bodies: BTreeMap::new(),
             abandoned: Vec::new(),
             changes: Changes::default(),
+            progressed: Vec::new(),
         }
     }
 
@@ -331,51 +301,6 @@ impl Outbox {
         self.at_peer > 0
     }
 
-    /// The peer's session holds `start..end`. With a durable peer the payloads are freed (rule R3).
-    pub fn on_received(&mut self, start: Sequence, end: Sequence, durable: bool) {
-        let (floor, end) = (self.floor(), end.min(self.next));
-        for (start, end) in self.received.missing(start.max(floor), end) {
-            for entry in self.entries.range_mut(start, end).filter(|entry| entry.state == State::Open) {
-                entry.state = State::Received;
-                self.at_peer += 1;
-                if !std::mem::replace(&mut entry.counted, true) {
-                    *used_by(entry.size, &mut self.used, &mut self.used_large) += u64::from(entry.size);
-                }
-                if durable {
-                    self.held.free(&mut entry.payload);
-                }
-            }
-        }
-        self.flights.arrived(start, end);
-        self.received.insert_range(0, floor);
-        self.received.insert_range(start, end);
-    }
-
-    /// The peer has the first `bytes` of a large message. Whether that is news.
-    pub fn on_partial(&mut self, sequence: Sequence, bytes: u64) -> bool {
-        let size = self.entries.get(sequence).map_or(0, |entry| u64::from(entry.size));
-        let Some(transit) = self.bodies.get_mut(&sequence).filter(|_| bytes < size) else { return false };
-        let news = bytes > transit.at_peer;
-        transit.at_peer = transit.at_peer.max(bytes);
-        news
-    }
-
-    /// The peer knows that everything below `below` is resolved.
-    pub fn on_acknowledged(&mut self, below: Sequence) {
-        self.acknowledged = self.acknowledged.max(below.min(self.floor()));
-    }
-
-    /// Ends `start..end`, as far as still unresolved, as the peer's word says. Returns how many that were.
-    pub fn on_verdict(&mut self, start: Sequence, end: Sequence, why: &Why) -> u64 {
-        let outcome = match why {
-            Why::Rejected(reason) => Outcome::Rejected { reason: reason.clone() },
-            Why::Expired => Outcome::Expired,
-            Why::Superseded => Outcome::Superseded,
-            Why::Skipped => return self.resolve_skipped(start, end),
-        };
-        self.resolve(start, end, &outcome)
-    }
-
     /// Ends `start..end`, as far as still unresolved, with `outcome`. Returns how many that were.
     pub fn resolve(&mut self, start: Sequence, end: Sequence, outcome: &Outcome) -> u64 {
         let end = end.min(self.next);
@@ -407,6 +332,7 @@ impl Outbox {
                 self.outcomes.record_range(start, end, outcome);
             }
             self.changes.note_resolved(start, end);
+            note_progress(&mut self.progressed, start, end);
         }
         self.ended.add(outcome, resolved);
         self.resolved.insert_range(start, end);
@@ -451,6 +377,12 @@ impl Outbox {
         std::mem::take(&mut self.changes)
     }
 
+    /// The messages whose [`progress`](Self::progress) has changed since this was asked last, half-open and in no order.
+    /// When nobody asks for long, messages between them as well.
+    pub fn take_progressed(&mut self) -> Vec<(Sequence, Sequence)> {
+        std::mem::take(&mut self.progressed)
+    }
+
     /// How far `sequence` has come.
     pub fn progress(&self, sequence: Sequence) -> Progress {
         if self.resolved.contains(sequence) {
@@ -463,43 +395,6 @@ impl Outbox {
             _ if partly > 0 => Progress::Partly { received: partly, size: entry.size.into() },
             _ => Progress::Accepted,
         }
-    }
-}
-
-/// Which of the peer's windows a message of `size` bytes counts in.
-fn used_by<'a>(size: u32, small: &'a mut u64, large: &'a mut u64) -> &'a mut u64 {
-    if size as usize > LARGE { large } else { small }
-}
-
-impl Held {
-    fn add(&mut self, bytes: usize) {
-        self.messages += 1;
-        *self.of(bytes) += bytes;
-    }
-
-    /// The payload is not needed any more.
-    fn free(&mut self, payload: &mut Bytes) {
-        let bytes = payload.len();
-        *self.of(bytes) -= bytes;
-        *payload = Bytes::new();
-    }
-
-    fn of(&mut self, bytes: usize) -> &mut usize {
-        if bytes > LARGE { &mut self.large } else { &mut self.bytes }
-    }
-}
-
-impl Ended {
-    fn add(&mut self, outcome: &Outcome, count: u64) {
-        *match outcome {
-            Outcome::Handled => &mut self.handled,
-            Outcome::Rejected { .. } => &mut self.rejected,
-            Outcome::Expired => &mut self.expired,
-            Outcome::Superseded => &mut self.superseded,
-            Outcome::Cancelled => &mut self.cancelled,
-            Outcome::Dropped => &mut self.dropped,
-            Outcome::Unknown => &mut self.unknown,
-        } += count;
     }
 }
 
@@ -517,6 +412,18 @@ fn note(ranges: &mut Vec<(Sequence, Sequence)>, start: Sequence, end: Sequence) 
     match ranges.last_mut() {
         Some((_, last)) if *last == start => *last = end,
         _ => ranges.push((start, end)),
+    }
+}
+
+/// The same, in bounded memory, and of no ranges that are empty.
+fn note_progress(ranges: &mut Vec<(Sequence, Sequence)>, start: Sequence, end: Sequence) {
+    if start < end {
+        note(ranges, start, end);
+    }
+    if ranges.len() > MAX_PROGRESSED {
+        let start = ranges.iter().map(|&(start, _)| start).min().unwrap_or(start);
+        let end = ranges.iter().map(|&(_, end)| end).max().unwrap_or(end);
+        *ranges = vec![(start, end)];
     }
 }
 

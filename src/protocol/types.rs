@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::error::{CloseCode, CloseReason, Outcome};
-use crate::id::{MessageId, SessionId};
+use crate::id::{Epoch, MessageId, Sequence, SessionId};
 use crate::protocol::journal::Batch;
 use crate::wire::{Frame, Health, PeerLimits, Secret};
 
@@ -133,7 +133,7 @@ pub enum Output {
         /// This side's channel.
         channel: crate::id::ChannelId,
         /// Its number.
-        sequence: crate::id::Sequence,
+        sequence: Sequence,
     },
     /// Make a connection; answer with `handle_link_up` or `handle_dial_failed`. At most one dial is wanted at a time.
     Dial {
@@ -266,6 +266,15 @@ pub enum Progress {
     Received,
     /// Over.
     Resolved(Outcome),
+}
+
+/// Which messages of a channel have come further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progressed {
+    /// Of this epoch of their sender. All messages of others are over.
+    pub epoch: Epoch,
+    /// These, half-open, in no order.
+    pub ranges: Vec<(Sequence, Sequence)>,
 }
 
 /// A message handed over to the application.

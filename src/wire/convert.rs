@@ -17,13 +17,14 @@ use crate::id::{ChannelId, Epoch, Sequence, SessionId};
 /// Bytes of lanes in one frame; the frame's own fields are in what remains to [`MAX_CONTROL`].
 const LANES_BYTES: usize = MAX_CONTROL - 64;
 
-/// How much of each set goes into one piece of a lane. A piece of `Receiving` is then at most 2,000 ranges of 22 bytes,
-/// 64 verdicts of 284, 100 partial messages of 22, and 350 bytes of the rest; one of `Sending` 1,000 ranges and as many
+/// How much of each set goes into one piece of a lane. A piece of `Receiving` is then at most 1,000 ranges of 22 bytes,
+/// 64 verdicts of 284, 1,024 partial messages of 22, and 350 bytes of the rest; one of `Sending` 500 ranges and 1,000
 /// extensions of 22 bytes, and 300 bytes of the rest: all less than [`LANES_BYTES`].
-const PIECE_RANGES: usize = 1000;
+const PIECE_RANGES: usize = 500;
 const PIECE_VERDICTS: usize = 64;
-const PIECE_PARTIAL: usize = 100;
 const PIECE_EXTENDED: usize = 1000;
+/// All together: a sender resumes large messages where the first piece on a link says.
+const PIECE_PARTIAL: usize = MAX_PARTIAL;
 
 /// Gives `emit` the one frame that says this, or the several.
 pub(super) fn to_wire(control: &Control, mut emit: impl FnMut(Wire)) {

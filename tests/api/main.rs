@@ -16,6 +16,7 @@ mod liveness;
 mod logs;
 #[cfg(feature = "metrics")]
 mod metering;
+mod modes;
 mod parts;
 mod pressure;
 mod receipts;

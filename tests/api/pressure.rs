@@ -122,7 +122,7 @@ async fn waiting_for_room_is_part_of_a_messages_life() {
     let narrow = ordered().outbox(1, 16 * KIB);
     let mut line = line_with(&dialed, &accepted, "narrow", narrow.clone(), ordered()).await;
     let first = line.out.send("first").await.unwrap();
-    let (patient, hasty) = (SendOptions::new().no_deadline(), Duration::from_millis(20));
+    let (patient, hasty) = (SendOptions::new().no_deadline(), Duration::from_millis(250));
     let mut waiting = Box::pin(line.out.send_with("patient", patient));
     let mut late = Box::pin(line.out.send_with("hasty", SendOptions::new().deadline(hasty)));
     select! {

@@ -1,9 +1,9 @@
 //! Channels of protobuf messages, and peers that send something else.
 
 use bowline::error::Outcome;
-use bowline::{InboxEnd, TypedChannel, TypedInbox};
+use bowline::{ChannelConfig, Delivery, InboxEnd, TypedChannel, TypedInbox};
 
-use crate::support::{ordered, pair, within};
+use crate::support::{ordered, pair, until, within};
 
 /// What one side asks for.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -115,6 +115,27 @@ async fn a_job_that_is_dropped_comes_again_and_one_that_is_refused_does_not() {
     unacked.ack();
     within("handled", second).await.unwrap();
     assert!(work.try_recv_unacked().is_none());
+}
+
+#[tokio::test]
+async fn every_mode_goes_on_after_what_does_not_decode() {
+    let pair = pair().await;
+    for delivery in Delivery::ALL {
+        let (label, config) = (delivery.to_string(), ChannelConfig::new(delivery));
+        let (bytes, _back) = pair.dialed.open(&label, config.clone()).await.unwrap();
+        let (_done, mut work) = pair.accepted.open_typed::<Done, Job>(&label, config).await.unwrap();
+        // An unreliable message that comes before the channel is known is lost.
+        until("the channel is known", || {
+            drop(bytes.try_send(&b"\x08"[..]));
+            assert!(work.try_recv().is_none());
+            work.undecodable() > 0
+        })
+        .await;
+        let right = bytes.send(prost::Message::encode_to_vec(&job(7))).await.unwrap();
+        assert_eq!(within("a job", work.recv()).await.unwrap().into_value(), job(7), "{delivery}");
+        let expected = if delivery.is_reliable() { Outcome::Handled } else { Outcome::Unknown };
+        assert_eq!(within("an outcome", right.outcome()).await, expected, "{delivery}");
+    }
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ const VOCABULARY: &[(&str, &str)] = &[
     ("journal", "the records that a store keeps, and what it gives back"),
     ("outcomes", "how messages ended, which outbox and receipts speak of"),
     ("proof", "the arithmetic of an attach proof, which both roles do alike"),
+    ("flights", "which datagrams are lost, a part of the outbox on its own"),
+    ("told", "sets of sequences that the other side hears of, which acks and outbox both keep"),
     ("ranges", "sets of sequences, which acks, dedup, inbox and outbox all speak of"),
 ];
 

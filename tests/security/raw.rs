@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bowline::id::{ChannelId, Epoch, SessionId};
 use bowline::protocol::proof;
 use bowline::wire::control::{ControlDecoder, encode};
-use bowline::wire::data::RecordEncoder;
+use bowline::wire::data::{RecordEncoder, RecordHead};
 use bowline::wire::{ALPN, Confirm, Control, Hello, MAX_CONTROL, PeerLimits, Secret, VERSION, Welcome};
 use bowline::wire::{Receiving, ReceivingLane, Retry, Sending, SendingLane};
 use bowline::{Delivery, Identity};
@@ -340,12 +340,20 @@ pub(crate) fn naming(channel: u32, label: &str) -> Control {
 }
 
 pub(crate) fn sending(lanes: impl IntoIterator<Item = SendingLane>) -> Sending {
-    Sending { epoch: Epoch::new(EPOCH).unwrap(), lanes: lanes.into_iter().collect() }
+    Sending { epoch: Epoch::new(EPOCH).unwrap(), clock_ms: 0, lanes: lanes.into_iter().collect() }
 }
 
 pub(crate) fn lane(channel: u32, label: &str) -> SendingLane {
     let (channel, label) = (ChannelId(channel), label.to_owned());
-    SendingLane { channel, label, delivery: Ok(Delivery::ReliableOrdered), floor: 0, end: None }
+    SendingLane {
+        channel,
+        label,
+        delivery: Ok(Delivery::ReliableOrdered),
+        floor: 0,
+        end: None,
+        skipped: Vec::new(),
+        extended: Vec::new(),
+    }
 }
 
 /// News of a lane of the peer, to begin with.
@@ -359,6 +367,8 @@ pub(crate) fn news(channel: u32) -> ReceivingLane {
         verdicts: Vec::new(),
         window_messages: 1024,
         window_bytes: 65_536,
+        window_large: 0,
+        partial: Vec::new(),
         refused: None,
         ended: false,
     }
@@ -369,7 +379,8 @@ pub(crate) fn records(channel: u32, first: u64, payloads: &[&[u8]]) -> Vec<u8> {
     let mut encoder = RecordEncoder::new(ChannelId(channel), first);
     let mut bytes = BytesMut::new();
     for (sequence, payload) in (first..).zip(payloads) {
-        encoder.put(&mut bytes, sequence, false, payload.len()).unwrap();
+        let head = RecordHead { sequence, redelivered: false, deadline: None, length: payload.len() };
+        encoder.put(&mut bytes, &head).unwrap();
         bytes.extend_from_slice(payload);
     }
     bytes.to_vec()

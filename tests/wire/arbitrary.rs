@@ -2,9 +2,10 @@
 
 use bowline::config::Delivery;
 use bowline::id::{ChannelId, Epoch, SessionId};
+use bowline::wire::data::MAX_SEQUENCE;
 use bowline::wire::*;
 use bytes::Bytes;
-use proptest::collection::vec;
+use proptest::collection::{SizeRange, btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -17,6 +18,14 @@ pub(crate) fn number() -> impl Strategy<Value = u64> {
         varint::MAX - 50..=varint::MAX,
         0..=varint::MAX,
     ]
+}
+
+pub(crate) fn sequence() -> impl Strategy<Value = u64> {
+    number().prop_map(|number| number.min(MAX_SEQUENCE))
+}
+
+pub(crate) fn deadline() -> impl Strategy<Value = Option<Deadline>> {
+    option::of((number(), number()).prop_map(|(sent_ms, left_ms)| Deadline { sent_ms, left_ms }))
 }
 
 pub(crate) fn channel() -> impl Strategy<Value = ChannelId> {
@@ -67,22 +76,44 @@ fn welcome() -> impl Strategy<Value = Welcome> {
     )
 }
 
-fn sending_lane() -> impl Strategy<Value = SendingLane> {
+fn delivery() -> impl Strategy<Value = Result<Delivery, i32>> {
+    let known = prop_oneof![
+        Just(Delivery::Unreliable),
+        Just(Delivery::UnreliableSequenced),
+        Just(Delivery::ReliableUnordered),
+        Just(Delivery::ReliableOrdered),
+        Just(Delivery::ReliableLatest),
+    ];
     // The number of a mode that this version knows is never kept as unknown.
-    let unknown = any::<i32>().prop_filter("known", |number| *number != 4).prop_map(Err);
-    let delivery = prop_oneof![Just(Ok(Delivery::ReliableOrdered)), unknown];
+    let unknown = any::<i32>().prop_filter("known", |number| !(1..=5).contains(number));
+    prop_oneof![known.prop_map(Ok), unknown.prop_map(Err)]
+}
+
+/// A lane with at most this many ranges that are skipped, and extended deadlines.
+pub(crate) fn sending_lane(ranges: usize, extended: usize) -> impl Strategy<Value = SendingLane> {
     let label = text(MAX_LABEL).prop_filter("empty", |label| !label.is_empty());
-    let ends = (number(), option::of(number())).prop_map(|(a, b)| match b {
-        Some(b) => (a.min(b), Some(a.max(b))),
-        None => (a, None),
-    });
-    (channel(), label, delivery, ends).prop_map(|(channel, label, delivery, (floor, end))| SendingLane {
-        channel,
-        label,
-        delivery,
-        floor,
-        end,
-    })
+    let floor = prop_oneof![
+        // Low enough for ranges above it.
+        3 => (0..1u64 << 40, option::of(0..1u64 << 61)).prop_map(|(floor, more)| (floor, more.map(|more| floor + more), true)),
+        1 => (number(), option::of(number())).prop_map(|(a, b)| match b {
+            Some(b) => (a.min(b), Some(a.max(b)), false),
+            None => (a, None, false),
+        }),
+    ];
+    let extension =
+        (sequence(), option::of(number())).prop_map(|(sequence, left_ms)| Extension { sequence, left_ms });
+    let sets = (set(ranges), any::<bool>(), vec(extension, 0..=extended));
+    (channel(), label, delivery(), floor, sets).prop_map(
+        |(channel, label, delivery, (floor, end, low), sets)| {
+            let ((below, ranges), at_floor, extended) = sets;
+            let first = ranges.first().map_or(0, |(start, _)| *start);
+            // The first range may begin at the floor.
+            let shift = if at_floor { first } else { below };
+            let skipped = ranges.into_iter().map(|(start, end)| (floor + start - shift, floor + end - shift));
+            let skipped = if low { skipped.collect() } else { vec![] };
+            SendingLane { channel, label, delivery, floor, end, skipped, extended }
+        },
+    )
 }
 
 /// A `_below` and the ranges above it.
@@ -100,15 +131,30 @@ fn set(most: usize) -> impl Strategy<Value = (u64, Vec<(u64, u64)>)> {
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
-    (number(), text(MAX_REASON)).prop_map(|(sequence, reason)| Verdict { sequence, reason })
+    let why = prop_oneof![
+        text(MAX_REASON).prop_map(Why::Rejected),
+        Just(Why::Expired),
+        Just(Why::Superseded),
+        Just(Why::Skipped),
+    ];
+    let length = prop_oneof![Just(1), 1..100u64, 1..=varint::MAX];
+    (sequence(), length, why).prop_map(|(start, length, why)| {
+        let end = start.saturating_add(length).min(varint::MAX);
+        Verdict { start, end, why }
+    })
 }
 
-/// A lane with at most this many ranges in a set, and verdicts.
-pub(crate) fn receiving_lane(ranges: usize, verdicts: usize) -> impl Strategy<Value = ReceivingLane> {
-    let windows = (number(), number(), option::of(text(MAX_REASON)), any::<bool>());
-    (channel(), set(ranges), set(ranges), vec(verdict(), 0..=verdicts), windows).prop_map(
-        |(channel, (received_below, received), (handled_below, handled), verdicts, rest)| {
-            let (window_messages, window_bytes, refused, ended) = rest;
+/// A lane with at most this many ranges in a set, and verdicts, and messages that are here in part.
+pub(crate) fn receiving_lane(
+    ranges: usize,
+    verdicts: usize,
+    partial: usize,
+) -> impl Strategy<Value = ReceivingLane> {
+    let windows = (number(), number(), number(), option::of(text(MAX_REASON)), any::<bool>());
+    let partial = btree_map(sequence(), number(), 0..=partial);
+    (channel(), set(ranges), set(ranges), vec(verdict(), 0..=verdicts), partial, windows).prop_map(
+        |(channel, (received_below, received), (handled_below, handled), verdicts, partial, rest)| {
+            let (window_messages, window_bytes, window_large, refused, ended) = rest;
             ReceivingLane {
                 channel,
                 received_below,
@@ -118,6 +164,8 @@ pub(crate) fn receiving_lane(ranges: usize, verdicts: usize) -> impl Strategy<Va
                 verdicts,
                 window_messages,
                 window_bytes,
+                window_large,
+                partial: partial.into_iter().collect(),
                 refused,
                 ended,
             }
@@ -125,12 +173,18 @@ pub(crate) fn receiving_lane(ranges: usize, verdicts: usize) -> impl Strategy<Va
     )
 }
 
-pub(crate) fn sending(lanes: usize) -> impl Strategy<Value = Sending> {
-    (epoch(), vec(sending_lane(), 0..=lanes)).prop_map(|(epoch, lanes)| Sending { epoch, lanes })
+pub(crate) fn sending(lanes: usize, ranges: usize, extended: usize) -> impl Strategy<Value = Sending> {
+    (epoch(), number(), vec(sending_lane(ranges, extended), 0..=lanes))
+        .prop_map(|(epoch, clock_ms, lanes)| Sending { epoch, clock_ms, lanes })
 }
 
-pub(crate) fn receiving(lanes: usize, ranges: usize, verdicts: usize) -> impl Strategy<Value = Receiving> {
-    (epoch(), vec(receiving_lane(ranges, verdicts), 0..=lanes))
+pub(crate) fn receiving(
+    lanes: usize,
+    ranges: usize,
+    verdicts: usize,
+    partial: usize,
+) -> impl Strategy<Value = Receiving> {
+    (epoch(), vec(receiving_lane(ranges, verdicts, partial), 0..=lanes))
         .prop_map(|(epoch, lanes)| Receiving { epoch, lanes })
 }
 
@@ -145,19 +199,30 @@ pub(crate) fn control() -> impl Strategy<Value = Control> {
         Just(Control::Retry(Retry::Forgotten)),
         (any::<u32>(), text(MAX_REASON), any::<bool>())
             .prop_map(|(code, reason, retry)| Control::Refuse(Refuse { code, reason, retry })),
-        sending(6).prop_map(Control::Sending),
-        receiving(3, 20, 2).prop_map(Control::Receiving),
+        sending(4, 20, 5).prop_map(Control::Sending),
+        receiving(3, 20, 2, 5).prop_map(Control::Receiving),
         (any::<u32>(), text(MAX_REASON)).prop_map(|(code, reason)| Control::Close(Close { code, reason })),
         Just(Control::CloseAck),
     ]
 }
 
-/// A message in a data stream: how far its sequence jumps, whether it is redelivered, and its payload.
-pub(crate) type Record = (u64, bool, Vec<u8>);
+/// A message in a data stream: how far its sequence jumps, whether it is redelivered, its deadline and its payload.
+pub(crate) type Record = (u64, bool, Option<Deadline>, Vec<u8>);
 
-/// What one data stream may carry: its channel, its first sequence, and messages.
+/// What one data stream or datagram may carry: its channel, its first sequence, and messages.
 pub(crate) fn records(size: usize, most: usize) -> impl Strategy<Value = (ChannelId, u64, Vec<Record>)> {
     let advance = || prop_oneof![8 => Just(0), 1 => 1..100u64, 1 => 0..1u64 << 40];
     let payload = prop_oneof![vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..=size)];
-    (channel(), 0..1u64 << 61, vec((advance(), any::<bool>(), payload), 0..=most))
+    let deadline = prop_oneof![3 => Just(None), 1 => deadline()];
+    (channel(), 0..1u64 << 61, vec((advance(), any::<bool>(), deadline, payload), 0..=most))
+}
+
+/// A message whose payload has a length in this range.
+pub(crate) fn message(length: impl Into<SizeRange>) -> impl Strategy<Value = Data> {
+    (channel(), sequence(), any::<bool>(), deadline(), vec(any::<u8>(), length)).prop_map(
+        |(channel, sequence, redelivered, deadline, payload)| {
+            let (carrier, payload) = (Carrier::Datagram, Bytes::from(payload));
+            Data { channel, sequence, redelivered, deadline, carrier, payload }
+        },
+    )
 }

@@ -45,8 +45,9 @@ struct Joined {
     received: BTreeSet<(Sequence, Sequence)>,
     handled_below: Sequence,
     handled: BTreeSet<(Sequence, Sequence)>,
-    verdicts: BTreeMap<Sequence, String>,
-    windows: (u64, u64),
+    verdicts: Vec<Verdict>,
+    windows: (u64, u64, u64),
+    partial: BTreeMap<Sequence, u64>,
     refused: Option<String>,
     ended: bool,
 }
@@ -56,16 +57,22 @@ fn join(lanes: impl IntoIterator<Item = ReceivingLane>) -> BTreeMap<ChannelId, J
     for lane in lanes {
         let all = joined.entry(lane.channel).or_default();
         for verdict in lane.verdicts {
-            let late = verdict.sequence < all.handled_below
-                || all.handled.iter().any(|&(start, end)| (start..end).contains(&verdict.sequence));
-            assert!(!late, "the verdict on {} comes behind what covers it", verdict.sequence);
-            all.verdicts.entry(verdict.sequence).or_insert(verdict.reason);
+            let covers = |&(start, end): &(u64, u64)| start < verdict.end && verdict.start < end;
+            let late = verdict.start < all.handled_below || all.handled.iter().any(covers);
+            assert!(!late, "the verdict on {} comes behind what covers it", verdict.start);
+            all.verdicts.push(verdict);
         }
         all.received_below = all.received_below.max(lane.received_below);
         all.handled_below = all.handled_below.max(lane.handled_below);
         all.received.extend(lane.received);
         all.handled.extend(lane.handled);
-        all.windows = (all.windows.0.max(lane.window_messages), all.windows.1.max(lane.window_bytes));
+        let (messages, bytes, large) = all.windows;
+        all.windows =
+            (messages.max(lane.window_messages), bytes.max(lane.window_bytes), large.max(lane.window_large));
+        for (sequence, bytes) in lane.partial {
+            let most = all.partial.entry(sequence).or_default();
+            *most = bytes.max(*most);
+        }
         all.ended |= lane.ended;
         all.refused = all.refused.take().or(lane.refused);
     }
@@ -83,7 +90,7 @@ proptest! {
 
     #[test]
     fn what_is_too_long_for_one_frame_says_the_same_in_several(
-        mut receiving in arbitrary::receiving(4, 6_000, 1_500),
+        mut receiving in arbitrary::receiving(2, 2_500, 300, 2_500),
     ) {
         // Two lanes of one channel would be joined below.
         let mut seen = BTreeSet::new();
@@ -99,13 +106,38 @@ proptest! {
         prop_assert!(frames > 0);
         prop_assert_eq!(join(lanes), join(receiving.lanes));
     }
+
+    #[test]
+    fn what_a_sender_says_in_several_frames_is_the_same(sending in arbitrary::sending(2, 2_500, 2_500)) {
+        let mut lanes = Vec::<SendingLane>::new();
+        for frame in frames_of(&encoded(&Control::Sending(sending.clone()))) {
+            let Control::Sending(part) = frame else { panic!("{frame:?}") };
+            prop_assert_eq!((part.epoch, part.clock_ms), (sending.epoch, sending.clock_ms));
+            for lane in part.lanes {
+                match lanes.last_mut() {
+                    // Pieces follow each other; the fields that no piece shortens are in all of them.
+                    Some(last) if SendingLane { skipped: vec![], extended: vec![], ..last.clone() }
+                        == SendingLane { skipped: vec![], extended: vec![], ..lane.clone() } =>
+                    {
+                        last.skipped.extend(lane.skipped);
+                        last.extended.extend(lane.extended);
+                    }
+                    _ => lanes.push(lane),
+                }
+            }
+        }
+        prop_assert_eq!(lanes, sending.lanes);
+    }
 }
 
 #[test]
 fn the_longest_entries_fit_their_frames() {
     let far = varint::MAX - 20_000;
     let ranges = |count: u64| (0..count).map(|n| (far + 2 * n + 1, far + 2 * n + 2)).collect();
-    let verdict = |n| Verdict { sequence: far + 6_000 + n, reason: "x".repeat(2 * MAX_REASON) };
+    let verdict = |n: u64| {
+        let start = far + 6_000 + 2 * n;
+        Verdict { start, end: start + 2, why: Why::Rejected("x".repeat(2 * MAX_REASON)) }
+    };
     let lane = |n| ReceivingLane {
         channel: ChannelId(u32::MAX - n),
         received_below: far,
@@ -115,6 +147,8 @@ fn the_longest_entries_fit_their_frames() {
         verdicts: (0..500).map(verdict).collect(),
         window_messages: varint::MAX,
         window_bytes: varint::MAX,
+        window_large: varint::MAX,
+        partial: (0..1_500).map(|n| (far + n, varint::MAX)).collect(),
         refused: Some("x".repeat(2 * MAX_REASON)),
         ended: true,
     };
@@ -131,6 +165,7 @@ fn the_longest_entries_fit_their_frames() {
     assert_eq!(count(&frames, |lane| lane.received.len()), 9_000);
     assert_eq!(count(&frames, |lane| lane.handled.len()), 7_500);
     assert_eq!(count(&frames, |lane| lane.verdicts.len()), 1_500);
+    assert_eq!(count(&frames, |lane| lane.partial.len()), 4_500);
 
     let lane = |n| SendingLane {
         channel: ChannelId(n),
@@ -138,9 +173,27 @@ fn the_longest_entries_fit_their_frames() {
         delivery: Err(i32::MIN),
         floor: varint::MAX,
         end: Some(varint::MAX),
+        skipped: vec![],
+        extended: vec![],
     };
+    let extension = |n| Extension { sequence: far + n, left_ms: Some(varint::MAX) };
+    let long = |n| SendingLane {
+        floor: far,
+        skipped: ranges(3_000),
+        extended: (0..2_500).map(extension).collect(),
+        ..lane(n)
+    };
+    let sending = Sending { epoch, clock_ms: varint::MAX, lanes: (0..3).map(long).collect() };
+    let (mut skipped, mut extended) = (0, 0);
+    for frame in frames_of(&encoded(&Control::Sending(sending))) {
+        let Control::Sending(part) = frame else { panic!("{frame:?}") };
+        skipped += part.lanes.iter().map(|lane| lane.skipped.len()).sum::<usize>();
+        extended += part.lanes.iter().map(|lane| lane.extended.len()).sum::<usize>();
+    }
+    assert_eq!((skipped, extended), (9_000, 7_500));
+
     for lanes in [0, 1, 1_024, 1_025, 3_000] {
-        let sending = Sending { epoch, lanes: (0..lanes).map(lane).collect() };
+        let sending = Sending { epoch, clock_ms: varint::MAX, lanes: (0..lanes).map(lane).collect() };
         let mut found = Vec::new();
         for frame in frames_of(&encoded(&Control::Sending(sending.clone()))) {
             let Control::Sending(part) = frame else { panic!("{frame:?}") };
@@ -158,12 +211,38 @@ fn short_lanes_are_split_by_number() {
         delivery: Err(0),
         floor: 0,
         end: None,
+        skipped: vec![],
+        extended: vec![],
     };
-    let sending = Sending { epoch: golden::hello().epoch, lanes: (0..2_049).map(lane).collect() };
+    let sending =
+        Sending { epoch: golden::hello().epoch, clock_ms: 0, lanes: (0..2_049).map(lane).collect() };
     let frames = frames_of(&encoded(&Control::Sending(sending)));
     let lanes = frames.iter().map(|frame| match frame {
         Control::Sending(part) => part.lanes.len(),
         other => panic!("{other:?}"),
     });
     assert_eq!(lanes.collect::<Vec<_>>(), [1_024, 1_024, 1]);
+}
+
+#[test]
+fn a_verdict_on_no_message_is_not_written() {
+    let verdict = |start, end| Verdict { start, end, why: Why::Expired };
+    let lane = ReceivingLane {
+        channel: ChannelId(1),
+        received_below: 0,
+        received: vec![],
+        handled_below: 9,
+        handled: vec![],
+        verdicts: vec![verdict(3, 3), verdict(5, 6)],
+        window_messages: 0,
+        window_bytes: 0,
+        window_large: 0,
+        partial: vec![],
+        refused: None,
+        ended: false,
+    };
+    let receiving = Receiving { epoch: golden::hello().epoch, lanes: vec![lane] };
+    let frames = decode_all(&encoded(&Control::Receiving(receiving))).unwrap();
+    let [Control::Receiving(read)] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!(read.lanes[0].verdicts, [verdict(5, 6)]);
 }

@@ -3,7 +3,8 @@
 
 use bowline::config::Delivery;
 use bowline::id::{ChannelId, Epoch, SessionId};
-use bowline::wire::data::{RecordDecoder, RecordEncoder};
+use bowline::wire::data::datagram::{self, Datagram, DatagramPacker, Fragments};
+use bowline::wire::data::{BodyEncoder, Limits, RecordEncoder, RecordHead, StreamDecoder};
 use bowline::wire::*;
 use bytes::{Bytes, BytesMut};
 
@@ -37,11 +38,13 @@ const HELLO_AGAIN: &str = "\
     08808040108002";
 const WELCOME: &str = "1b121908011108070605040302011801220808808080101080022801";
 const SENDING: &str = "\
-    32323009ffffffffffffffff12100801120463686174180420e80728d209121308ffffffff0f1209c3bc\
-    6ec3af636f6465184d";
+    4059325709ffffffffffffffff12330801120463686174180420e80728d209320508e8071001320608ed07\
+    10c8013a0508ea0710003a0608eb0710ac023a0308ec07121308ffffffff0f1209c3bc6ec3af636f646518\
+    4d18f0a204";
 const RECEIVING: &str = "\
-    40493a470901000000000000001236080110641a04086610011a05086e10c801205a2a04085b10043210\
-    085c120c6e6f207375636820726f6f6d3880800440808080025001120408024a00";
+    40723a70090100000000000000125f080110641a04086610011a05086e10c801205a2a04085b1004321008\
+    5c120c6e6f207375636820726f6f6d32060850180220013204085220023207085318ac0220033880800440\
+    808080025001588080801062060869108080016203089003120408024a00";
 
 /// The TLS exporter of the connection in the example.
 pub(crate) const EXPORTER: [u8; 32] = [0xE0; 32];
@@ -98,6 +101,12 @@ fn sending() -> Sending {
         delivery: Ok(Delivery::ReliableOrdered),
         floor: 1_000,
         end: Some(1_234),
+        skipped: vec![(1_000, 1_001), (1_005, 1_205)],
+        extended: vec![
+            Extension { sequence: 1_002, left_ms: Some(0) },
+            Extension { sequence: 1_003, left_ms: Some(300) },
+            Extension { sequence: 1_004, left_ms: None },
+        ],
     };
     let later = SendingLane {
         channel: ChannelId(u32::MAX),
@@ -105,8 +114,10 @@ fn sending() -> Sending {
         delivery: Err(77),
         floor: 0,
         end: None,
+        skipped: vec![],
+        extended: vec![],
     };
-    Sending { epoch: Epoch::new(u64::MAX).unwrap(), lanes: vec![chat, later] }
+    Sending { epoch: Epoch::new(u64::MAX).unwrap(), clock_ms: 70_000, lanes: vec![chat, later] }
 }
 
 fn receiving() -> Receiving {
@@ -116,9 +127,16 @@ fn receiving() -> Receiving {
         received: vec![(102, 103), (110, 310)],
         handled_below: 90,
         handled: vec![(91, 95)],
-        verdicts: vec![Verdict { sequence: 92, reason: "no such room".to_owned() }],
+        verdicts: vec![
+            Verdict { start: 92, end: 93, why: Why::Rejected("no such room".to_owned()) },
+            Verdict { start: 80, end: 82, why: Why::Expired },
+            Verdict { start: 82, end: 83, why: Why::Superseded },
+            Verdict { start: 83, end: 383, why: Why::Skipped },
+        ],
         window_messages: 65_536,
         window_bytes: 4 * 1024 * 1024,
+        window_large: 32 * 1024 * 1024,
+        partial: vec![(105, 16_384), (400, 0)],
         refused: None,
         ended: true,
     };
@@ -131,6 +149,8 @@ fn receiving() -> Receiving {
         verdicts: vec![],
         window_messages: 0,
         window_bytes: 0,
+        window_large: 0,
+        partial: vec![],
         refused: Some(String::new()),
         ended: false,
     };
@@ -146,30 +166,36 @@ fn control_frames() {
 }
 
 /// Channel 5 from sequence 300: a short message, an empty one, one of 31 bytes, one of 32, one redelivered, one
-/// after a jump of 2, one both.
-const STREAM: &str = "0105412c 046869 00 3e{31} 4040{32} 05 01 6869 05 02 02 6869 05 03 01 6869";
+/// after a jump of 2, one both, one with a deadline, one with everything.
+const STREAM: &str = "\
+    0105412c 046869 00 3e{31} 4040{32} 05 01 6869 05 02 02 6869 05 03 01 6869 \
+    05 04 80011170 45dc 6869 05 07 01 00 c000000100000000 6869";
 
 #[test]
 fn a_data_stream() {
-    let bytes = stream_bytes();
+    let deadline = |sent_ms, left_ms| Some(Deadline { sent_ms, left_ms });
     let messages = [
-        (300, false, &b"hi"[..]),
-        (301, false, b""),
-        (302, false, &[b'x'; 31]),
-        (303, false, &[b'x'; 32]),
-        (304, true, b"hi"),
-        (307, false, b"hi"),
-        (309, true, b"hi"),
+        (300, false, None, &b"hi"[..]),
+        (301, false, None, b""),
+        (302, false, None, &[b'x'; 31]),
+        (303, false, None, &[b'x'; 32]),
+        (304, true, None, b"hi"),
+        (307, false, None, b"hi"),
+        (309, true, None, b"hi"),
+        (310, false, deadline(70_000, 1_500), b"hi"),
+        (312, true, deadline(0, 1 << 32), b"hi"),
     ];
     let channel = ChannelId(5);
+    let bytes = stream_bytes();
     let (mut encoder, mut out) = (RecordEncoder::new(channel, 300), BytesMut::new());
-    let mut decoder = RecordDecoder::new(32);
+    let mut decoder = StreamDecoder::new(Limits::new(32));
     decoder.push(bytes.clone().into());
-    for (sequence, redelivered, payload) in messages {
-        encoder.put(&mut out, sequence, redelivered, payload.len()).unwrap();
-        out.extend_from_slice(payload);
-        let payload = Bytes::from_static(payload);
-        assert_eq!(decoder.next(), Ok(Some(Data { channel, sequence, redelivered, payload })));
+    for (sequence, redelivered, deadline, payload) in messages {
+        let (carrier, payload) = (Carrier::Lane, Bytes::from_static(payload));
+        let data = Data { channel, sequence, redelivered, deadline, carrier, payload };
+        encoder.put(&mut out, &RecordHead::from(&data)).unwrap();
+        out.extend_from_slice(&data.payload);
+        assert_eq!(decoder.next(), Ok(Some(Frame::Data(data))));
     }
     assert_eq!(hex(&out), hex(&bytes));
     assert_eq!(decoder.next(), Ok(None));
@@ -179,15 +205,98 @@ pub(crate) fn stream_bytes() -> Vec<u8> {
     from_hex(&STREAM.replace("{31}", &"78".repeat(31)).replace("{32}", &"78".repeat(32)))
 }
 
+/// A body stream and a fragment share these: channel 300, message 70,000, redelivered, with a deadline.
+fn piece(carrier: Carrier, size: u64, offset: u64, bytes: &'static [u8]) -> Body {
+    let deadline = Some(Deadline { sent_ms: 70_000, left_ms: 20 });
+    let (channel, bytes) = (ChannelId(300), Bytes::from_static(bytes));
+    Body { channel, sequence: 70_000, redelivered: true, deadline, carrier, size, offset, bytes }
+}
+
+/// 100,000 bytes, the last four of them here.
+pub(crate) const BODY: &str = "02 412c 80011170 800186a0 8001869c 05 80011170 14 62796521";
+
+#[test]
+fn a_body_stream() {
+    let first = piece(Carrier::Stream, 100_000, 99_996, b"by");
+    let second = piece(Carrier::Stream, 100_000, 99_998, b"e!");
+    let (mut encoder, mut out) = (BodyEncoder::new(), BytesMut::new());
+    let mut decoder = StreamDecoder::new(Limits::new(100_000));
+    let bytes = Bytes::from(from_hex(BODY));
+    let (begin, end) = (bytes.slice(..bytes.len() - 2), bytes.slice(bytes.len() - 2..));
+    for (body, chunk) in [(first, begin), (second, end)] {
+        assert!(!encoder.is_whole());
+        encoder.put(&mut out, &body).unwrap();
+        out.extend_from_slice(&body.bytes);
+        decoder.push(chunk);
+        assert_eq!(decoder.next(), Ok(Some(Frame::Body(body))));
+        assert_eq!(decoder.next(), Ok(None));
+    }
+    assert_eq!(hex(&out), hex(&bytes));
+    assert!(encoder.is_whole());
+    assert_eq!(decoder.finish(), Ok(()));
+}
+
+/// Channel 300 from 70,000: a message, the next one, redelivered, with a deadline, and an empty one after a jump.
+pub(crate) const MESSAGES: &str = "01 412c 80011170 046869 07 05 80011170 14 627965 01 02 03";
+
+#[test]
+fn a_datagram_of_messages() {
+    let deadline = Some(Deadline { sent_ms: 70_000, left_ms: 20 });
+    let data = |sequence, redelivered, deadline, payload| {
+        let (channel, payload) = (ChannelId(300), Bytes::from_static(payload));
+        Data { channel, sequence, redelivered, deadline, carrier: Carrier::Datagram, payload }
+    };
+    let messages = [
+        data(70_000, false, None, b"hi"),
+        data(70_001, true, deadline, b"bye"),
+        data(70_005, false, None, b""),
+    ];
+    let bytes = from_hex(MESSAGES);
+    let mut packer = DatagramPacker::new();
+    for data in &messages {
+        assert_eq!(packer.put(data, bytes.len()), Ok(true));
+    }
+    assert_eq!(hex(&packer.take()), hex(&bytes));
+    match datagram::decode(bytes.into(), Limits::new(3)) {
+        Ok(Datagram::Messages(found)) => assert_eq!(found.collect::<Result<Vec<_>, _>>().unwrap(), messages),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The last four of 3,000 bytes.
+const FRAGMENT: &str = "02 412c 80011170 4bb8 4bb4 05 80011170 14 62796521";
+
+/// The middle four of 600 bytes.
+pub(crate) const FRAGMENT_SMALL: &str = "02 04 07 4258 412c 05 80011170 14 62796521";
+
+#[test]
+fn a_fragment() {
+    let Body { channel, sequence, redelivered, deadline, carrier, .. } = piece(Carrier::Datagram, 0, 0, b"");
+    let payload = [&[0; 2_996], &b"bye!"[..]].concat().into();
+    let data = Data { channel, sequence, redelivered, deadline, carrier, payload };
+    let mut fragments = Fragments::new(&data).unwrap();
+    let bytes = from_hex(FRAGMENT);
+    // The header of the first is a byte shorter: its offset is 0.
+    let first = bytes.len() - 4 - 1 + 2_996;
+    assert_eq!(fragments.next(first).unwrap().map(|first| first.len()), Some(first));
+    assert_eq!(fragments.next(first).unwrap().map(|last| hex(&last)), Some(hex(&bytes)));
+    assert_eq!(fragments.next(first), Ok(None));
+    match datagram::decode(bytes.into(), Limits::new(3_000)) {
+        Ok(Datagram::Fragment(body)) => assert_eq!(body, piece(Carrier::Datagram, 3_000, 2_996, b"bye!")),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn the_head_of_a_message_takes_one_byte_up_to_31_and_two_up_to_8191() {
     for (payload, head) in
         [(0, 1), (31, 1), (32, 2), (8_191, 2), (8_192, 4), (536_870_911, 4), (536_870_912, 8)]
     {
         let (mut encoder, mut out) = (RecordEncoder::new(ChannelId(1), 0), BytesMut::new());
-        encoder.put(&mut out, 0, false, 0).unwrap();
+        let record = |sequence, length| RecordHead { sequence, redelivered: false, deadline: None, length };
+        encoder.put(&mut out, &record(0, 0)).unwrap();
         out.clear();
-        encoder.put(&mut out, 1, false, payload).unwrap();
+        encoder.put(&mut out, &record(1, payload)).unwrap();
         assert_eq!(out.len(), head, "a payload of {payload} bytes");
     }
 }

@@ -2,8 +2,11 @@
 //! rule; never in a panic, and never in memory that was only claimed.
 
 use bowline::id::ChannelId;
-use bowline::wire::control::{ControlDecoder, MAX_LANES, MAX_RANGES, MAX_VERDICTS};
-use bowline::wire::data::{MAX_SEQUENCE, RecordDecoder, RecordEncoder};
+use bowline::wire::control::{
+    ControlDecoder, MAX_EXTENDED, MAX_LANES, MAX_PARTIAL, MAX_RANGES, MAX_VERDICTS,
+};
+use bowline::wire::data::datagram::{self, Datagram};
+use bowline::wire::data::{Limits, MAX_SEQUENCE, RecordEncoder, RecordHead, StreamDecoder};
 use bowline::wire::*;
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
@@ -13,18 +16,21 @@ use crate::{arbitrary, encoded, from_hex, golden};
 
 const MAX_MESSAGE: usize = 1000;
 
+/// Records as above, and bodies that the golden one is among.
+const LIMITS: Limits = Limits { record: MAX_MESSAGE, body: 200_000 };
+
 /// Panics if a frame that came from a decoder breaks a promise of its type.
 fn check(frame: &Control) {
     let number = |value: u64| assert!(value <= varint::MAX, "{value} in {frame:?}");
     let reason = |text: &str| assert!(text.len() <= MAX_REASON, "{frame:?}");
-    let set = |below: u64, ranges: &[(u64, u64)]| {
+    let set = |lowest: u64, ranges: &[(u64, u64)]| {
         assert!(ranges.len() <= MAX_RANGES);
-        let mut above = below;
+        let mut least = lowest;
         for &(start, end) in ranges {
-            assert!(above < start && start < end, "{frame:?}");
-            above = end;
+            assert!(least <= start && start < end, "{frame:?}");
+            number(end);
+            least = end + 1;
         }
-        number(above);
     };
     match frame {
         Control::Hello(hello) => {
@@ -39,22 +45,38 @@ fn check(frame: &Control) {
         Control::Close(close) => reason(&close.reason),
         Control::Sending(sending) => {
             assert!(sending.lanes.len() <= MAX_LANES);
+            number(sending.clock_ms);
             for lane in &sending.lanes {
                 assert!((1..=MAX_LABEL).contains(&lane.label.len()), "{frame:?}");
                 assert!(lane.end.is_none_or(|end| end >= lane.floor), "{frame:?}");
                 number(lane.end.unwrap_or(lane.floor));
+                set(lane.floor, &lane.skipped);
+                assert!(lane.extended.len() <= MAX_EXTENDED);
+                lane.extended.iter().for_each(|it| assert!(it.sequence <= MAX_SEQUENCE));
+                lane.extended.iter().for_each(|it| number(it.left_ms.unwrap_or_default()));
             }
         }
         Control::Receiving(receiving) => {
             assert!(receiving.lanes.len() <= MAX_LANES);
             for lane in &receiving.lanes {
-                set(lane.received_below, &lane.received);
-                set(lane.handled_below, &lane.handled);
+                number(lane.received_below);
+                number(lane.handled_below);
+                set(lane.received_below + 1, &lane.received);
+                set(lane.handled_below + 1, &lane.handled);
                 assert!(lane.verdicts.len() <= MAX_VERDICTS);
-                lane.verdicts.iter().for_each(|verdict| reason(&verdict.reason));
-                lane.verdicts.iter().for_each(|verdict| number(verdict.sequence));
-                number(lane.window_messages);
-                number(lane.window_bytes);
+                for Verdict { start, end, why } in &lane.verdicts {
+                    assert!(start < end);
+                    number(*end);
+                    if let Why::Rejected(text) = why {
+                        reason(text);
+                    }
+                }
+                assert!(lane.partial.len() <= MAX_PARTIAL && lane.partial.is_sorted_by(|a, b| a.0 < b.0));
+                for (sequence, bytes) in &lane.partial {
+                    assert!(*sequence <= MAX_SEQUENCE);
+                    number(*bytes);
+                }
+                [lane.window_messages, lane.window_bytes, lane.window_large].into_iter().for_each(number);
                 lane.refused.iter().for_each(|text| reason(text));
             }
         }
@@ -82,25 +104,95 @@ fn control_in_chunks(bytes: &[u8], size: usize) -> (Vec<Control>, Result<(), Wir
     (frames, decoder.finish())
 }
 
-/// The same for a data stream.
-fn data_in_chunks(bytes: &[u8], size: usize) -> (Vec<Data>, Result<(), WireError>) {
-    let mut decoder = RecordDecoder::new(MAX_MESSAGE);
-    let mut messages = Vec::<Data>::new();
+/// What a data stream says: messages, and pieces that follow each other joined.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Said {
+    messages: Vec<Data>,
+    body: Option<Body>,
+}
+
+/// The same for a data stream or a body stream.
+fn data_in_chunks(bytes: &[u8], size: usize) -> (Said, Result<(), WireError>) {
+    let mut decoder = StreamDecoder::new(LIMITS);
+    let mut said = Said::default();
     for chunk in bytes.chunks(size) {
         decoder.push(Bytes::copy_from_slice(chunk));
         loop {
             match decoder.next() {
-                Ok(Some(data)) => {
-                    assert!(data.payload.len() <= MAX_MESSAGE && data.sequence <= MAX_SEQUENCE);
-                    assert!(messages.last().is_none_or(|before| before.sequence < data.sequence));
-                    messages.push(data);
-                }
+                Ok(Some(frame)) => said.add(frame),
                 Ok(None) => break,
-                Err(error) => return (messages, Err(error)),
+                Err(error) => return (said, Err(error)),
             }
         }
     }
-    (messages, decoder.finish())
+    (said, decoder.finish())
+}
+
+impl Said {
+    /// Panics if it breaks a promise.
+    fn add(&mut self, frame: Frame) {
+        match frame {
+            Frame::Data(data) => {
+                check_data(&data, self.messages.last());
+                self.messages.push(data);
+            }
+            Frame::Body(body) => {
+                check_body(&body);
+                assert!(body.size > 65_536 && body.size <= LIMITS.body as u64 && !body.bytes.is_empty());
+                let Some(before) = &mut self.body else {
+                    self.body = Some(body);
+                    return;
+                };
+                before.bytes = [&before.bytes[..], &body.bytes].concat().into();
+                let offset = body.offset + body.bytes.len() as u64 - before.bytes.len() as u64;
+                assert_eq!(*before, Body { offset, bytes: before.bytes.clone(), ..body });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn check_data(data: &Data, before: Option<&Data>) {
+    assert!(data.payload.len() <= MAX_MESSAGE && data.sequence <= MAX_SEQUENCE);
+    assert!(before.is_none_or(|before| before.sequence < data.sequence));
+    check_deadline(data.deadline);
+}
+
+fn check_body(body: &Body) {
+    assert!(body.sequence <= MAX_SEQUENCE && body.carrier != Carrier::Lane);
+    assert!(body.offset + body.bytes.len() as u64 <= body.size, "{body:?}");
+    check_deadline(body.deadline);
+}
+
+fn check_deadline(deadline: Option<Deadline>) {
+    if let Some(Deadline { sent_ms, left_ms }) = deadline {
+        assert!(sent_ms <= varint::MAX && left_ms <= varint::MAX);
+    }
+}
+
+/// What a datagram says, when everything in it is right. Panics if it breaks a promise.
+fn datagram(bytes: &[u8]) -> Result<Datagram, WireError> {
+    let read = || datagram::decode(Bytes::copy_from_slice(bytes), LIMITS);
+    match read()? {
+        Datagram::Heartbeat(beat) => {
+            assert!(bytes.len() == 1 && heartbeat::encode(beat) == bytes[0]);
+        }
+        Datagram::Messages(messages) => {
+            let found = messages.collect::<Result<Vec<_>, _>>()?;
+            assert!(!found.is_empty());
+            for (at, data) in found.iter().enumerate() {
+                check_data(data, at.checked_sub(1).map(|before| &found[before]));
+                assert_eq!(data.carrier, Carrier::Datagram);
+            }
+        }
+        Datagram::Fragment(body) => {
+            check_body(&body);
+            assert!(body.size <= MAX_MESSAGE as u64 && !body.bytes.is_empty(), "{body:?}");
+            assert_eq!(body.carrier, Carrier::Datagram);
+        }
+        Datagram::Padding | Datagram::Unknown(_) => assert!(bytes.len() > 1),
+    }
+    read()
 }
 
 #[test]
@@ -133,22 +225,62 @@ fn every_change_of_one_byte_is_harmless() {
 #[test]
 fn every_change_of_one_byte_of_a_data_stream_is_harmless() {
     let bytes = golden::stream_bytes();
-    let messages = data_in_chunks(&bytes, bytes.len()).0.len();
-    assert_eq!(messages, 7);
+    let messages = data_in_chunks(&bytes, bytes.len()).0.messages.len();
+    assert_eq!(messages, 9);
     for end in 0..bytes.len() {
         let (found, finish) = data_in_chunks(&bytes[..end], end.max(1));
-        assert!(found.len() < messages);
+        assert!(found.messages.len() < messages);
         // Only between records, and before the stream's first byte, may it end.
-        let whole = [0, 4, 7, 8, 40, 74, 78, 83];
+        let whole = [0, 4, 7, 8, 40, 74, 78, 83, 88, 98];
         assert_eq!(finish.is_ok(), whole.contains(&end), "cut at {end}: {finish:?}");
     }
+    every_change_of_one_byte_is_harmless_in_a_stream(&bytes);
+}
+
+fn every_change_of_one_byte_is_harmless_in_a_stream(bytes: &[u8]) {
     for at in 0..bytes.len() {
         for value in 0..=u8::MAX {
-            let mut changed = bytes.clone();
+            let mut changed = bytes.to_vec();
             changed[at] = value;
             let at_once = data_in_chunks(&changed, changed.len());
             assert_eq!(data_in_chunks(&changed, 1), at_once);
         }
+    }
+}
+
+#[test]
+fn every_change_of_one_byte_of_a_body_stream_is_harmless() {
+    let bytes = from_hex(golden::BODY);
+    let (said, finish) = data_in_chunks(&bytes, bytes.len());
+    assert_eq!((said.body.map(|body| body.bytes), finish), (Some(Bytes::from_static(b"bye!")), Ok(())));
+    for end in 1..bytes.len() {
+        let (said, finish) = data_in_chunks(&bytes[..end], end);
+        let header = bytes.len() - 4;
+        let cut = if end < header { "stream header" } else { "body" };
+        assert_eq!(finish, Err(WireError::Truncated(cut)), "cut at {end}");
+        assert_eq!(said.body.is_some(), end > header, "cut at {end}");
+    }
+    every_change_of_one_byte_is_harmless_in_a_stream(&bytes);
+}
+
+#[test]
+fn every_change_of_one_byte_of_a_datagram_is_harmless() {
+    for (hex, whole) in [(golden::MESSAGES, &[10, 20][..]), (golden::FRAGMENT_SMALL, &[14, 15, 16])] {
+        let bytes = from_hex(hex);
+        assert!(datagram(&bytes).is_ok());
+        for end in 2..bytes.len() {
+            let cut = datagram(&bytes[..end]);
+            assert_eq!(cut.is_ok(), whole.contains(&end), "{hex} cut at {end}: {cut:?}");
+        }
+        let mut rejected = 0;
+        for at in 0..bytes.len() {
+            for value in 0..=u8::MAX {
+                let mut changed = bytes.clone();
+                changed[at] = value;
+                rejected += usize::from(datagram(&changed).is_err());
+            }
+        }
+        assert!(rejected > 500, "only {rejected} of the changes were noticed");
     }
 }
 
@@ -159,6 +291,8 @@ proptest! {
     fn random_bytes_are_harmless(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1..9usize) {
         prop_assert_eq!(control_in_chunks(&bytes, size), control_in_chunks(&bytes, 200));
         prop_assert_eq!(data_in_chunks(&bytes, size), data_in_chunks(&bytes, 200));
+        // It asserts what it must.
+        let _ = datagram(&bytes);
     }
 
     #[test]
@@ -172,6 +306,23 @@ proptest! {
         prop_assert_eq!(control_in_chunks(&bytes, 1), control_in_chunks(&bytes, 200));
         let stream = [&[1, 7, 0], &records[..]].concat();
         prop_assert_eq!(data_in_chunks(&stream, 1), data_in_chunks(&stream, 200));
+        // A datagram of the same bytes says the same, or breaks off where a stream would wait for more.
+        let (said, end) = data_in_chunks(&stream, 200);
+        match datagram(&stream) {
+            Ok(Datagram::Messages(found)) => {
+                let found = found.map(|data| Data { carrier: Carrier::Lane, ..data.unwrap() });
+                prop_assert_eq!((found.collect::<Vec<_>>(), Ok(())), (said.messages, end));
+            }
+            Err(WireError::Truncated(_)) => prop_assert!(said.messages.is_empty() || end.is_err()),
+            Err(error) => prop_assert_eq!(end, Err(error)),
+            other => prop_assert!(false, "{:?}", other),
+        }
+        let body = [&[2, 7, 0], &records[..]].concat();
+        prop_assert_eq!(data_in_chunks(&body, 1), data_in_chunks(&body, 200));
+        let _ = datagram(&body);
+        // The size and the offset of a body, in the form that holds them.
+        let body = [&[2, 7, 0, 0x80, 2, 0, 0, 0x80, 1], &records[..]].concat();
+        prop_assert_eq!(data_in_chunks(&body, 1), data_in_chunks(&body, 200));
     }
 }
 
@@ -202,7 +353,7 @@ fn lengths_beyond_the_limit_are_refused_when_they_are_read() {
         let mut stream = BytesMut::from(&[1, 7, 0][..]);
         varint::encode(size << 1, &mut stream);
         let error = WireError::MessageTooLarge { channel: ChannelId(7), size, limit: MAX_MESSAGE };
-        assert_eq!(data_in_chunks(&stream, 1), (vec![], Err(error)));
+        assert_eq!(data_in_chunks(&stream, 1), (Said::default(), Err(error)));
     }
 }
 
@@ -224,7 +375,7 @@ fn the_first_error_is_final() {
     assert_eq!(decoder.next(), Err(error.clone()));
     assert_eq!(decoder.finish(), Err(error));
 
-    let mut decoder = RecordDecoder::new(MAX_MESSAGE);
+    let mut decoder = StreamDecoder::new(LIMITS);
     decoder.push(Bytes::from_static(&[9, 1, 0, 0]));
     assert_eq!(decoder.next(), Err(WireError::UnknownStreamKind(9)));
     decoder.push(Bytes::from_static(&[1, 7, 0, 0]));
@@ -237,12 +388,13 @@ fn the_first_error_is_final() {
 fn sequences_end_before_the_varint_does() {
     let channel = ChannelId(7);
     let (mut encoder, mut out) = (RecordEncoder::new(channel, MAX_SEQUENCE), BytesMut::new());
-    encoder.put(&mut out, MAX_SEQUENCE, false, 0).unwrap();
+    let head = |sequence| RecordHead { sequence, redelivered: false, deadline: None, length: 0 };
+    encoder.put(&mut out, &head(MAX_SEQUENCE)).unwrap();
     let next = MAX_SEQUENCE + 1;
     let overflow = WireError::SequenceOverflow { channel, next, advance: 0 };
-    assert_eq!(encoder.put(&mut out, next, false, 0), Err(overflow.clone()));
+    assert_eq!(encoder.put(&mut out, &head(next)), Err(overflow.clone()));
     let whole = out.clone();
-    let (messages, end) = data_in_chunks(&whole, whole.len());
+    let (Said { messages, .. }, end) = data_in_chunks(&whole, whole.len());
     assert_eq!((messages.len(), messages[0].sequence, end), (1, MAX_SEQUENCE, Ok(())));
     let beyond = [&whole[..], &[0]].concat();
     assert_eq!(data_in_chunks(&beyond, 1).1, Err(overflow));

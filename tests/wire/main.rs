@@ -2,8 +2,10 @@
 //! nothing that a peer can send does harm.
 
 mod arbitrary;
+mod body;
 mod control;
 mod data;
+mod datagram;
 mod golden;
 mod hostile;
 mod rules;

@@ -1,8 +1,12 @@
 //! The rules of the control frames, one by one: what breaks a rule is refused, and the error names it. The bytes are
 //! put together by hand, as another implementation would.
 
+use bowline::config::Delivery;
 use bowline::id::{ChannelId, Epoch};
-use bowline::wire::control::{ControlDecoder, MAX_LANES, MAX_RANGES, MAX_VERDICTS};
+use bowline::wire::control::{
+    ControlDecoder, MAX_EXTENDED, MAX_LANES, MAX_PARTIAL, MAX_RANGES, MAX_VERDICTS,
+};
+use bowline::wire::data::MAX_SEQUENCE;
 use bowline::wire::*;
 use bytes::BytesMut;
 
@@ -208,7 +212,8 @@ fn a_reason_is_cut_where_it_is_written_and_where_it_is_read() {
     // Everywhere a reason may be.
     let verdict = bytes(6, &[number(1, 1), bytes(2, long.as_bytes())].concat());
     let lane = receiving(&[verdict, bytes(9, &bytes(1, long.as_bytes()))]).unwrap();
-    assert_eq!((lane.verdicts[0].reason.len(), lane.refused.map(|reason| reason.len())), (255, Some(255)));
+    assert_eq!(lane.verdicts[0].why, Why::Rejected("€".repeat(85)));
+    assert_eq!(lane.refused, Some("€".repeat(85)));
 }
 
 // ---- W7: state frames ----
@@ -233,11 +238,19 @@ fn a_sending_that_breaks_a_rule_is_refused() {
 
 #[test]
 fn every_delivery_that_is_not_known_is_kept() {
-    for value in [0, 1, 2, 3, 5, 6, 1000, i32::MAX] {
+    for value in [0, 6, 7, 1000, i32::MAX] {
         assert_eq!(sending(&[number(3, value as u64)]).unwrap().delivery, Err(value));
     }
     assert_eq!(sending(&[number(3, i64::from(i32::MIN) as u64)]).unwrap().delivery, Err(i32::MIN));
-    assert!(sending(&[number(3, 4)]).unwrap().delivery.is_ok());
+    let known = (1..=5).map(|value| sending(&[number(3, value)]).unwrap().delivery.unwrap());
+    let deliveries = [
+        Delivery::Unreliable,
+        Delivery::UnreliableSequenced,
+        Delivery::ReliableUnordered,
+        Delivery::ReliableOrdered,
+        Delivery::ReliableLatest,
+    ];
+    assert_eq!(known.collect::<Vec<_>>(), deliveries);
     assert_eq!(
         sending(&[]).unwrap(),
         SendingLane {
@@ -245,7 +258,9 @@ fn every_delivery_that_is_not_known_is_kept() {
             label: "chat".to_owned(),
             delivery: Err(0),
             floor: 0,
-            end: None
+            end: None,
+            skipped: vec![],
+            extended: vec![],
         }
     );
 }
@@ -253,13 +268,22 @@ fn every_delivery_that_is_not_known_is_kept() {
 #[test]
 fn ranges_that_break_a_rule_are_refused() {
     let channel = ChannelId(2);
-    for (below, tag, set) in [(2, 3, "received"), (4, 5, "handled")] {
+    for (below, tag, set) in [(2, 3, "received"), (4, 5, "handled"), (4, 6, "skipped")] {
         let lane = |ranges: &[(u64, u64)]| {
             let ranges = ranges.iter().map(|&(start, length)| range(tag, start, length));
-            receiving(&[vec![number(below, 10)], ranges.collect()].concat())
+            if set == "skipped" {
+                // What is skipped may touch the floor.
+                let lane = sending(&[vec![number(below, 11)], ranges.collect()].concat())?;
+                return Ok(lane.skipped);
+            }
+            let lane = receiving(&[vec![number(below, 10)], ranges.collect()].concat())?;
+            Ok(if set == "received" { lane.received } else { lane.handled })
         };
-        let bad = |start, length, above| Err(WireError::BadRange { channel, set, start, length, above });
-        assert!(lane(&[(11, 1), (13, 2)]).is_ok());
+        let bad = |start, length, above: u64| {
+            let least = above + 1;
+            Err(WireError::BadRange { channel, set, start, length, least })
+        };
+        assert_eq!(lane(&[(11, 1), (13, 2)]), Ok(vec![(11, 12), (13, 15)]));
         assert_eq!(lane(&[(10, 1)]), bad(10, 1, 10), "touches what is below");
         assert_eq!(lane(&[(9, 5)]), bad(9, 5, 10), "overlaps it");
         assert_eq!(lane(&[(11, 0)]), bad(11, 0, 10), "empty");
@@ -282,11 +306,69 @@ fn other_numbers_of_a_receiving() {
         let error = WireError::TooLarge { what, found: 1 << 62, limit: varint::MAX };
         assert_eq!(receiving(&[number(field, 1 << 62)]), Err(error));
     }
-    let what = "Receiving.verdicts.sequence";
-    let error = WireError::TooLarge { what, found: 1 << 62, limit: varint::MAX };
-    assert_eq!(receiving(&[bytes(6, &number(1, 1 << 62))]), Err(error));
-    let lane = receiving(&[number(7, u64::MAX), number(8, 1 << 62)]).unwrap();
-    assert_eq!((lane.window_messages, lane.window_bytes), (varint::MAX, varint::MAX));
+    for (field, what) in [(6, "Receiving.verdicts.sequence"), (12, "Receiving.partial.sequence")] {
+        let error = WireError::TooLarge { what, found: varint::MAX, limit: MAX_SEQUENCE };
+        assert_eq!(receiving(&[bytes(field, &number(1, varint::MAX))]), Err(error));
+        assert!(receiving(&[bytes(field, &number(1, MAX_SEQUENCE))]).is_ok());
+    }
+    let lane = receiving(&[number(7, u64::MAX), number(8, 1 << 62), number(11, 1 << 63)]).unwrap();
+    assert_eq!([lane.window_messages, lane.window_bytes, lane.window_large], [varint::MAX; 3]);
+}
+
+#[test]
+fn messages_in_part_ascend() {
+    let part = |sequence, held| bytes(12, &[number(1, sequence), number(2, held)].concat());
+    let lane = receiving(&[part(0, 5), part(7, varint::MAX)]).unwrap();
+    assert_eq!(lane.partial, [(0, 5), (7, varint::MAX)]);
+    let channel = ChannelId(2);
+    for sequence in [6, 7] {
+        let error = WireError::PartialOrder { channel, sequence, least: 8 };
+        assert_eq!(receiving(&[part(7, 1), part(sequence, 1)]), Err(error));
+    }
+    let (what, found, limit) = ("Receiving.partial.bytes", 1 << 62, varint::MAX);
+    assert_eq!(receiving(&[part(1, found)]), Err(WireError::TooLarge { what, found, limit }));
+}
+
+#[test]
+fn a_verdict_is_on_one_message_or_on_several() {
+    let verdict = |length: Option<u64>, why: u64| {
+        let length = length.map_or(vec![], |length| number(3, length));
+        let fields = [number(1, 10), bytes(2, b"no"), length, number(4, why)].concat();
+        receiving(&[bytes(6, &fields)]).map(|mut lane| lane.verdicts.remove(0))
+    };
+    let rejected = || Why::Rejected("no".to_owned());
+    for (length, end) in [(None, 11), (Some(0), 11), (Some(1), 11), (Some(5), 15)] {
+        assert_eq!(verdict(length, 0), Ok(Verdict { start: 10, end, why: rejected() }));
+    }
+    // Only a rejection has a reason; what is not known is one.
+    for (number, why) in
+        [(1, Why::Expired), (2, Why::Superseded), (3, Why::Skipped), (4, rejected()), (1 << 40, rejected())]
+    {
+        assert_eq!(verdict(None, number), Ok(Verdict { start: 10, end: 11, why }));
+    }
+    assert!(verdict(Some(varint::MAX - 10), 0).is_ok());
+    let what = "the end of a verdict";
+    for (length, found) in [(varint::MAX - 9, 1 << 62), (u64::MAX, u64::MAX)] {
+        assert_eq!(verdict(Some(length), 0), Err(WireError::TooLarge { what, found, limit: varint::MAX }));
+    }
+}
+
+#[test]
+fn deadlines_that_break_a_rule_are_refused() {
+    let extended = |sequence, left: Option<u64>| {
+        let left = left.map_or(vec![], |left| number(2, left));
+        sending(&[bytes(7, &[number(1, sequence), left].concat())]).map(|mut lane| lane.extended.remove(0))
+    };
+    for left_ms in [None, Some(0), Some(varint::MAX)] {
+        assert_eq!(extended(MAX_SEQUENCE, left_ms), Ok(Extension { sequence: MAX_SEQUENCE, left_ms }));
+    }
+    let (what, found, limit) = ("Sending.extended.sequence", varint::MAX, MAX_SEQUENCE);
+    assert_eq!(extended(varint::MAX, None), Err(WireError::TooLarge { what, found, limit }));
+    let (what, found, limit) = ("Sending.extended.left_ms", 1 << 62, varint::MAX);
+    assert_eq!(extended(0, Some(found)), Err(WireError::TooLarge { what, found, limit }));
+    let what = "Sending.clock_ms";
+    let clock = decode_all(&frame(6, &[fixed(1, 1), number(3, found)]));
+    assert_eq!(clock, Err(WireError::TooLarge { what, found, limit }));
 }
 
 #[test]
@@ -306,6 +388,17 @@ fn more_entries_than_allowed_are_refused() {
     assert!(receiving(&vec![bytes(6, &[]); MAX_VERDICTS]).is_ok());
     let error = over("verdicts on one channel", MAX_VERDICTS + 1, MAX_VERDICTS);
     assert_eq!(receiving(&vec![bytes(6, &[]); MAX_VERDICTS + 1]), Err(error));
+    let partial = |count: u64| (0..count).map(|n| bytes(12, &number(1, n))).collect::<Vec<_>>();
+    assert!(receiving(&partial(MAX_PARTIAL as u64)).is_ok());
+    let error = over("partial messages on one channel", MAX_PARTIAL + 1, MAX_PARTIAL);
+    assert_eq!(receiving(&partial(MAX_PARTIAL as u64 + 1)), Err(error));
+    let skipped = |count: u64| (0..count).map(|n| range(6, 2 * n, 1)).collect::<Vec<_>>();
+    assert!(sending(&skipped(MAX_RANGES as u64)).is_ok());
+    let error = over("ranges in one set of a channel", MAX_RANGES + 1, MAX_RANGES);
+    assert_eq!(sending(&skipped(MAX_RANGES as u64 + 1)), Err(error));
+    assert!(sending(&vec![bytes(7, &[]); MAX_EXTENDED]).is_ok());
+    let error = over("extended deadlines on one channel", MAX_EXTENDED + 1, MAX_EXTENDED);
+    assert_eq!(sending(&vec![bytes(7, &[]); MAX_EXTENDED + 1]), Err(error));
 }
 
 #[test]
@@ -313,7 +406,7 @@ fn errors_say_what_was_wrong_with_the_numbers() {
     let error = hello_but(3, bytes(3, &[0; 15])).unwrap_err();
     assert_eq!(error.to_string(), "Hello.session has 15 bytes, it must have 16");
     let error = receiving(&[number(2, 10), range(3, 9, 5)]).unwrap_err().to_string();
-    let expected = "channel 2: the received range of 5 from 9 must be non-empty and start above 10";
+    let expected = "channel 2: the received range of 5 from 9 must be non-empty and not start below 11";
     assert_eq!(error, expected);
     let mut decoder = ControlDecoder::new(MAX_HELLO);
     decoder.push(&from_hex("80010000"));
@@ -326,5 +419,8 @@ fn an_epoch_is_eight_bytes_little_endian() {
     let confirm = frame(6, &[fixed(1, 0x0102_0304_0506_0708)]);
     assert_eq!(hex(&confirm), "0b3209090807060504030201");
     let epoch = Epoch::new(0x0102_0304_0506_0708).unwrap();
-    assert_eq!(decode_all(&confirm), Ok(vec![Control::Sending(Sending { epoch, lanes: vec![] })]));
+    assert_eq!(
+        decode_all(&confirm),
+        Ok(vec![Control::Sending(Sending { epoch, clock_ms: 0, lanes: vec![] })])
+    );
 }

@@ -1,11 +1,13 @@
 //! The specification and the library say the same: its examples, tables and limits are read from proto/README.md.
 
+use bowline::config::LARGE;
 use bowline::error::CloseCode;
 use bowline::id::ChannelId;
-use bowline::wire::control::{MAX_LANES, MAX_RANGES, MAX_VERDICTS};
-use bowline::wire::data::RecordEncoder;
+use bowline::wire::control::{MAX_EXTENDED, MAX_LANES, MAX_PARTIAL, MAX_RANGES, MAX_VERDICTS};
+use bowline::wire::data::datagram::{DatagramPacker, Fragments};
+use bowline::wire::data::{BodyEncoder, RecordEncoder, RecordHead};
 use bowline::wire::*;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use ring::hmac;
 
 use crate::golden::{EXPORTER, HELLO, hello};
@@ -48,16 +50,60 @@ fn the_proof_of_the_example_is_right() {
     assert_eq!(hmac::sign(&key, &proved).as_ref(), hello.proof);
 }
 
-#[test]
-fn the_data_stream_of_the_example_is_the_one_that_is_written() {
-    let (mut encoder, mut out) = (RecordEncoder::new(ChannelId(5), 300), BytesMut::new());
-    for (sequence, redelivered, payload) in
-        [(300, false, "hi"), (301, false, ""), (304, true, "hi"), (307, false, "hi")]
-    {
-        encoder.put(&mut out, sequence, redelivered, payload.len()).unwrap();
-        out.extend_from_slice(payload.as_bytes());
+fn message(channel: u32, sequence: u64, payload: impl Into<Bytes>) -> Data {
+    let (channel, payload) = (ChannelId(channel), payload.into());
+    let carrier = Carrier::Datagram;
+    Data { channel, sequence, redelivered: false, deadline: None, carrier, payload }
+}
+
+/// A data stream with these messages.
+fn stream(messages: &[Data]) -> BytesMut {
+    let (channel, first) = (messages[0].channel, messages[0].sequence);
+    let (mut encoder, mut out) = (RecordEncoder::new(channel, first), BytesMut::new());
+    for data in messages {
+        encoder.put(&mut out, &RecordHead::from(data)).unwrap();
+        out.extend_from_slice(&data.payload);
     }
-    assert_eq!(hex(&out), example("stream"));
+    out
+}
+
+#[test]
+fn the_data_streams_of_the_examples_are_the_ones_that_are_written() {
+    let redelivered = Data { redelivered: true, ..message(5, 304, "hi") };
+    let messages = [message(5, 300, "hi"), message(5, 301, ""), redelivered, message(5, 307, "hi")];
+    assert_eq!(hex(&stream(&messages)), example("stream"));
+    let deadline = Some(Deadline { sent_ms: 70_000, left_ms: 1_500 });
+    let urgent = Data { deadline, ..message(5, 310, "hi") };
+    assert_eq!(hex(&stream(&[urgent])), example("deadline"));
+}
+
+#[test]
+fn the_body_stream_of_the_example_is_the_one_that_is_written() {
+    let bytes = Bytes::from(vec![0; 34_464]);
+    let Data { channel, sequence, redelivered, deadline, .. } = message(5, 311, "");
+    let (carrier, size, offset) = (Carrier::Stream, 100_000, 65_536);
+    let body = Body { channel, sequence, redelivered, deadline, carrier, size, offset, bytes };
+    let (mut encoder, mut out) = (BodyEncoder::new(), BytesMut::new());
+    encoder.put(&mut out, &body).unwrap();
+    assert_eq!(hex(&out), example("body"));
+    assert!(encoder.is_whole());
+}
+
+#[test]
+fn the_datagrams_of_the_examples_are_the_ones_that_are_written() {
+    let mut packer = DatagramPacker::new();
+    for data in [message(6, 40, "hi"), message(6, 42, "yo")] {
+        assert_eq!(packer.put(&data, 1_200), Ok(true));
+    }
+    assert_eq!(hex(&packer.take()), example("datagram"));
+
+    let deadline = Some(Deadline { sent_ms: 70_000, left_ms: 20 });
+    let payload = [&[0; 2_998], &b"hi"[..]].concat();
+    let mut fragments = Fragments::new(&Data { deadline, ..message(6, 43, payload) }).unwrap();
+    let last = from_hex(&example("fragment")).len();
+    // The header of the first is a byte shorter: its offset is 0.
+    fragments.next(last - 2 - 1 + 2_998).unwrap();
+    assert_eq!(fragments.next(1_200).unwrap().map(|last| hex(&last)), Some(example("fragment")));
 }
 
 #[test]
@@ -99,6 +145,9 @@ fn the_limits_are_those_of_the_table() {
         ("MAX_LANES", MAX_LANES),
         ("MAX_RANGES", MAX_RANGES),
         ("MAX_VERDICTS", MAX_VERDICTS),
+        ("MAX_EXTENDED", MAX_EXTENDED),
+        ("MAX_PARTIAL", MAX_PARTIAL),
+        ("LARGE", LARGE),
     ];
     let rows = table("| name | value | of what |");
     for (name, value) in known {

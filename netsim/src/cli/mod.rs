@@ -1,6 +1,7 @@
 //! The commands and what they print.
 
 mod describe;
+mod proxy;
 mod report;
 
 use std::io::{self, Write};
@@ -10,7 +11,7 @@ use bowline_netsim::{Scenario, ScenarioError};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
-/// A network to test against, in virtual time.
+/// A network to test against, in virtual time, or between real programs.
 #[derive(Debug, Parser)]
 #[command(name = "netsim", version)]
 pub(crate) struct Arguments {
@@ -45,6 +46,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Put a network between real programs: a UDP proxy that loses, delays, rebinds …
+    ///
+    /// It is changed while it runs, by lines on its standard input or over HTTP: loss 20, delay up 50ms, rebind,
+    /// expire, block both 5s, unblock, scenario elevator, reset, status. It ends on SIGINT or SIGTERM.
+    Proxy(proxy::ProxyArguments),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -64,6 +70,8 @@ pub(crate) enum Failure {
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Proxy(#[from] proxy::ProxyFailure),
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -73,6 +81,7 @@ impl Arguments {
         match self.command {
             Command::List { json } => list(json, out)?,
             Command::Describe { scenario } => describe::describe(&Scenario::find(&scenario)?, out)?,
+            Command::Proxy(arguments) => proxy::proxy(arguments, out)?,
             Command::Run { scenario, seed, workload, json } => {
                 let scenario = Scenario::find(&scenario)?;
                 let workload = workload.into();

@@ -243,7 +243,7 @@ impl Conditions {
     }
 
     /// Says everything: what a link does when nothing was said.
-    fn perfect() -> Self {
+    pub(crate) fn perfect() -> Self {
         Self {
             delay: Some(Length::default()),
             jitter: Some(Length::default()),
@@ -262,6 +262,12 @@ impl Conditions {
             block: Some(false),
             stall: Some(false),
         }
+    }
+
+    /// Takes out what is said about a black hole.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn take_block(&mut self) -> Option<bool> {
+        self.block.take()
     }
 
     /// Whether anything is said.

@@ -51,7 +51,16 @@ pub struct Pipe {
     numbered: u64,
     newest_out: u64,
     last_was_lost: bool,
+    held: Held,
     counts: LinkCounts,
+}
+
+/// What is inside: in the queue, or on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) packets: u64,
+    /// Bytes of IP packets.
+    pub(crate) bytes: u64,
 }
 
 /// What came out of a [`Pipe`].
@@ -60,6 +69,8 @@ pub struct Pipe {
 pub struct Exit {
     /// When.
     pub at: Time,
+    /// When it had entered.
+    pub entered: Time,
     /// The number of the packet: 1 is the first that was offered.
     pub number: u64,
     /// What became of it; only if this [arrives](Fate::arrives) is there somebody to hand it to.
@@ -79,6 +90,7 @@ struct StageDraws {
 /// A packet on its way, with what was settled when it entered.
 #[derive(Debug)]
 struct Entered {
+    at: Time,
     number: u64,
     packet: Packet,
     lost: bool,
@@ -110,6 +122,7 @@ impl Pipe {
             numbered: 0,
             newest_out: 0,
             last_was_lost: false,
+            held: Held::default(),
             counts: LinkCounts::default(),
         };
         pipe.apply(Time::ZERO, conditions);
@@ -150,7 +163,8 @@ impl Pipe {
         let bytes = packet.wire_len() as u64;
         self.counts.offered += 1;
         self.counts.offered_bytes += bytes;
-        let entered = self.settle(packet);
+        self.held.add(&packet);
+        let entered = self.settle(now, packet);
         let refused = if self.settings.block {
             Some(Fate::Blocked)
         } else if bytes > self.settings.mtu as u64 {
@@ -161,7 +175,7 @@ impl Pipe {
             None
         };
         if let Some(fate) = refused {
-            self.exit(now, entered.number, fate, entered.packet);
+            self.exit(now, now, entered.number, fate, entered.packet);
             return;
         }
         self.shaper.push(now, bytes, entered);
@@ -174,6 +188,8 @@ impl Pipe {
     pub fn pop(&mut self, now: Time) -> Option<Exit> {
         self.advance(now);
         let (_, exit) = self.exits.pop(now)?;
+        self.held.packets -= 1;
+        self.held.bytes -= exit.packet.wire_len() as u64;
         self.count(&exit);
         Some(exit)
     }
@@ -197,7 +213,13 @@ impl Pipe {
         self.counts
     }
 
-    fn settle(&mut self, mut packet: Packet) -> Entered {
+    /// What is inside now, lost packets that have not come out yet included.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn held(&self) -> Held {
+        self.held
+    }
+
+    fn settle(&mut self, now: Time, mut packet: Packet) -> Entered {
         let number = self.numbered;
         let lost = self.loss.takes(number, &packet, &self.settings);
         let corrupted =
@@ -211,7 +233,7 @@ impl Pipe {
         let travel = self.settings.delay + Duration::from_nanos(jitter);
         let reordered = self.draws.reorder.chance(self.settings.reorder, number, 0);
         let held_back = if reordered { self.settings.reorder_by } else { Duration::ZERO };
-        Entered { number, packet, lost, corrupted, duplicated, travel, held_back }
+        Entered { at: now, number, packet, lost, corrupted, duplicated, travel, held_back }
     }
 
     /// Lets everything happen that is due by now, each at its own moment.
@@ -247,25 +269,27 @@ impl Pipe {
 
     /// A packet leaves the queue and travels.
     fn travel(&mut self, departed: Time, entered: Entered) {
-        let Entered { number, packet, lost, corrupted, duplicated, travel, held_back } = entered;
+        let Entered { at: entered, number, packet, lost, corrupted, duplicated, travel, held_back } = entered;
         self.counts.loss_bursts += u64::from(lost && !self.last_was_lost);
         self.last_was_lost = lost;
         if lost {
-            self.exit(departed, number, Fate::Lost, packet);
+            self.exit(departed, entered, number, Fate::Lost, packet);
             return;
         }
         let arrival = (departed + travel).max(self.last_in_order);
         self.last_in_order = arrival;
         let arrival = arrival + held_back;
         let copy = duplicated.then(|| packet.clone());
-        self.exit(arrival, number, if corrupted { Fate::Corrupted } else { Fate::Delivered }, packet);
+        let fate = if corrupted { Fate::Corrupted } else { Fate::Delivered };
+        self.exit(arrival, entered, number, fate, packet);
         if let Some(copy) = copy {
-            self.exit(arrival, number, Fate::Duplicated, copy);
+            self.held.add(&copy);
+            self.exit(arrival, entered, number, Fate::Duplicated, copy);
         }
     }
 
-    fn exit(&mut self, at: Time, number: u64, fate: Fate, packet: Packet) {
-        self.exits.push(at, Exit { at, number, fate, packet });
+    fn exit(&mut self, at: Time, entered: Time, number: u64, fate: Fate, packet: Packet) {
+        self.exits.push(at, Exit { at, entered, number, fate, packet });
     }
 
     fn count(&mut self, exit: &Exit) {
@@ -285,6 +309,13 @@ impl Pipe {
             counts.reordered += u64::from(exit.number < self.newest_out);
             self.newest_out = self.newest_out.max(exit.number);
         }
+    }
+}
+
+impl Held {
+    fn add(&mut self, packet: &Packet) {
+        self.packets += 1;
+        self.bytes += packet.wire_len() as u64;
     }
 }
 

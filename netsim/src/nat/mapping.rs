@@ -35,6 +35,10 @@ impl Mapping {
         self.inside
     }
 
+    pub(super) fn until(&self) -> Time {
+        self.until
+    }
+
     pub(super) fn lives(&self, now: Time) -> bool {
         now < self.until
     }

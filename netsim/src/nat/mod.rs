@@ -140,6 +140,12 @@ impl Nat {
         self.mappings.get(outside).filter(|mapping| mapping.lives(now)).map(|_| *outside)
     }
 
+    /// When that mapping expires if nothing refreshes it, if there is one now.
+    pub fn mapped_until(&self, now: Time, inside: SocketAddr, remote: SocketAddr) -> Option<Time> {
+        let outside = self.mapped(now, inside, remote)?;
+        self.mappings.get(&outside).map(Mapping::until)
+    }
+
     /// Every flow that is mapped now gets another outside port with its next packet from the inside; until then
     /// nothing gets in.
     pub fn rebind_ports(&mut self) {
@@ -164,6 +170,15 @@ impl Nat {
         self.counts.forgotten += self.mappings.len() as u64;
         self.mappings.clear();
         self.by_key.clear();
+    }
+
+    /// Forgets where an inside endpoint without a mapping once was. Whoever serves strangers for long asks for
+    /// this, or the box remembers them all.
+    pub fn forget_endpoint(&mut self, inside: SocketAddr) {
+        self.displaced.retain(|(endpoint, ..), _| *endpoint != inside);
+        if !self.mappings.values().any(|mapping| mapping.inside().ip() == inside.ip()) {
+            self.paired.remove(&inside.ip());
+        }
     }
 
     /// The box restarts: it knows nothing any more.

@@ -5,12 +5,14 @@
 //! | `file` | reading scenarios from TOML, and what can be wrong with one |
 //! | `named` | the scenarios that come with this crate |
 //! | `path` | the world that a scenario describes |
+//! | `plan` | the timeline under one seed |
 //! | `span` | lengths of time that are drawn from a range |
 //! | `words` | what happens when, for people |
 
 mod file;
 mod named;
 mod path;
+mod plan;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,8 @@ use crate::values::{BadValue, Length};
 
 pub use file::ScenarioError;
 pub use path::Path;
+#[cfg(feature = "proxy")]
+pub(crate) use plan::Planned;
 use span::Range;
 
 /// A client, its way to a server through links and NATs, and what happens on that way.
@@ -310,8 +314,20 @@ impl Scenario {
         Ok(())
     }
 
+    /// The NATs on the way, the one nearest to the client first.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn nats(&self) -> &[NatConfig] {
+        &self.nat
+    }
+
+    /// The second network.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn other_access(&self) -> Option<&Access> {
+        self.other.as_ref()
+    }
+
     /// The conditions of the client's first link, up and down.
-    fn first(&self) -> (Conditions, Conditions) {
+    pub(crate) fn first(&self) -> (Conditions, Conditions) {
         (self.both.clone().and(&self.up), self.both.clone().and(&self.down))
     }
 }
@@ -350,7 +366,14 @@ impl Access {
         self
     }
 
-    fn conditions(&self) -> (Conditions, Conditions) {
+    /// The NATs on the way, the one nearest to the client first.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn nats(&self) -> &[NatConfig] {
+        &self.nat
+    }
+
+    /// The conditions of its link, up and down.
+    pub(crate) fn conditions(&self) -> (Conditions, Conditions) {
         (self.both.clone().and(&self.up), self.both.clone().and(&self.down))
     }
 }

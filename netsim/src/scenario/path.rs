@@ -1,15 +1,12 @@
 //! The world that a scenario describes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
-use super::{NatStep, Scenario, Step};
-use crate::link::Conditions;
+use super::plan::Planned;
+use super::{NatStep, Scenario};
 use crate::nat::NatConfig;
-use crate::random::Draws;
-use crate::time::Time;
 use crate::values::BadValue;
-use crate::world::{Change, Direction, HostId, Link, LinkId, NatChange, NetworkId, World};
+use crate::world::{Change, HostId, Link, LinkId, NatChange, NetworkId, World};
 
 /// The world of a scenario, with the hosts that a program wants to run on.
 #[derive(Debug)]
@@ -26,9 +23,6 @@ pub struct Path {
     /// The clients' own links: those in the first network and those in the other one.
     pub links: Vec<LinkId>,
 }
-
-/// A step comes at most this often; nothing that is described in words needs more.
-const ROUNDS_MAX: u64 = 100_000;
 
 /// Each client may have this many public addresses, one after the other.
 const ADDRESSES_PER_CLIENT: u32 = 64;
@@ -74,33 +68,20 @@ impl Scenario {
             path.links.push(link);
             other = Some(link);
         }
-        let draws = Draws::new(seed, &name, "timeline");
-        for (index, step) in (0..).zip(&self.at) {
-            let rounds = step.every.map_or(1, |_| ROUNDS_MAX);
-            for round in 0..rounds {
-                let period = step.every.map_or(Duration::ZERO, |every| every.0);
-                let share = |draw| draws.unit(index << 32 | round, draw);
-                let start = period.saturating_mul(round as u32);
-                let at = start + step.time.at(share(0));
-                if start + step.time.from >= self.duration.0 {
-                    break;
+        for (at, planned) in self.plan(seed, &name) {
+            let mut plan = |change| path.world.change_at(at, change);
+            match (planned, nat, other) {
+                (Planned::Link(direction, conditions), ..) => {
+                    plan(Change::Link(first, direction, conditions))?;
                 }
-                self.plan_conditions(&mut path.world, first, step, at, share(1))?;
-                if let (Some(gap), Some(other)) = (step.move_after, other) {
-                    let arrival = Time::from(at + gap.at(share(2)));
-                    path.world.change_at(Time::from(at), Change::Interface(client, first, false))?;
-                    path.world.change_at(Time::from(at), Change::Interface(client, other, false))?;
-                    path.world.change_at(arrival, Change::Interface(client, other, true))?;
+                (Planned::Leave, _, Some(other)) => {
+                    plan(Change::Interface(client, first, false))?;
+                    plan(Change::Interface(client, other, false))?;
                 }
-                if let (Some(what), Some(nat)) = (step.nat, nat) {
-                    let what = match what {
-                        NatStep::RebindPorts => NatChange::RebindPorts,
-                        NatStep::RebindAddress => NatChange::RebindAddress(fresh()?),
-                        NatStep::Forget => NatChange::Forget,
-                        NatStep::Reboot => NatChange::Reboot,
-                    };
-                    path.world.change_at(Time::from(at), Change::Nat(nat, what))?;
-                }
+                (Planned::Arrive, _, Some(other)) => plan(Change::Interface(client, other, true))?,
+                (Planned::Nat(what), Some(nat), _) => plan(Change::Nat(nat, what.change(&mut fresh)?))?,
+                // The check has refused moves without another network, and NATs that are not there.
+                _ => {}
             }
         }
         path.clients.push(client);
@@ -130,30 +111,6 @@ impl Scenario {
         Ok((world.attach(client, network, [address], link)?, outermost))
     }
 
-    fn plan_conditions(
-        &self,
-        world: &mut World,
-        link: LinkId,
-        step: &Step,
-        at: Duration,
-        share: f64,
-    ) -> Result<(), BadValue> {
-        let (base_up, base_down) = self.first();
-        let (up, down) = step.conditions();
-        for (direction, base, change) in [(Direction::Up, base_up, up), (Direction::Down, base_down, down)] {
-            if change.is_empty() {
-                continue;
-            }
-            let plan = |change: Conditions| Change::Link(link, direction, Box::new(change));
-            let undo = base.undoing(&change);
-            world.change_at(Time::from(at), plan(change))?;
-            if let Some(length) = step.lasting {
-                world.change_at(Time::from(at + length.at(share)), plan(undo))?;
-            }
-        }
-        Ok(())
-    }
-
     /// An address inside, the same for every client: each is behind NATs of its own.
     fn private(&self, realm: usize) -> IpAddr {
         self.address(Ipv4Addr::new(10, realm as u8, 0, 2), 0xfd00 + realm as u16, 2)
@@ -168,5 +125,16 @@ impl Scenario {
 
     fn address(&self, four: Ipv4Addr, group: u16, host: u16) -> IpAddr {
         if self.ipv6 { Ipv6Addr::new(0x2001, 0xdb8, group, 0, 0, 0, 0, host).into() } else { four.into() }
+    }
+}
+
+impl NatStep {
+    fn change(self, mut fresh: impl FnMut() -> Result<IpAddr, BadValue>) -> Result<NatChange, BadValue> {
+        Ok(match self {
+            Self::RebindPorts => NatChange::RebindPorts,
+            Self::RebindAddress => NatChange::RebindAddress(fresh()?),
+            Self::Forget => NatChange::Forget,
+            Self::Reboot => NatChange::Reboot,
+        })
     }
 }

@@ -1,24 +1,29 @@
-//! The receiving side of a link: a task for each stream, and one for everything else.
+//! The receiving side of a link: a task for each stream that takes time, and one for everything else.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn::{Chunk, Connection, ConnectionError, ReadError, RecvStream, VarInt};
+use quinn::{Chunk, Connection, ConnectionError, ReadError, RecvStream};
 use tracing::{Instrument, debug_span};
 
+use super::inflow::{self, End, Inflow};
 use super::{CHUNK_MAX, HELLOS_MAX, Reader};
 use crate::driver::shared::{Shared, State};
 use crate::driver::{dialer, transport};
 use crate::error::CloseCode;
-use crate::id::ChannelId;
 use crate::protocol::types::{LinkId, Readiness, Role};
 use crate::wire::control::ControlDecoder;
-use crate::wire::data::{Limits, StreamDecoder};
-use crate::wire::{Control, Frame, MAX_CONTROL, MAX_HELLO, WireError, heartbeat};
+use crate::wire::data::Limits;
+use crate::wire::data::datagram::{self, Datagram};
+use crate::wire::{Control, Frame, MAX_CONTROL, MAX_HELLO, WireError};
+
+/// Streams and datagrams taken at once, for one look at the session.
+const STREAMS: usize = 32;
+const DATAGRAMS: usize = 64;
 
 /// Chunks below this are copied: one allocation a packet, and not one a message.
 const COPY_BELOW: usize = 2 * 1024;
@@ -36,44 +41,151 @@ pub(crate) fn spawn_readers(shared: &Arc<Shared>, link: LinkId, reader: Reader) 
         (shared.role == Role::Acceptor).then(|| env.new_timer(env.now() + env.config.handshake_timeout));
     let controls = Controls { stream: control, decoder, attached: false, hellos, patience };
     env.spawn(controls.run(shared.clone(), link, connection.clone()).instrument(span.clone()));
-    env.spawn(supervise(shared.clone(), link, connection).instrument(span));
+    env.spawn(Arrivals { shared: shared.clone(), link, connection }.run().instrument(span));
 }
 
-/// Takes what is not on the control stream: data streams, heartbeats, and the connection's end.
-async fn supervise(shared: Arc<Shared>, link: LinkId, connection: Connection) {
-    let error = loop {
-        tokio::select! {
-            biased;
-            error = connection.closed() => break error,
-            Ok(stream) = connection.accept_uni() => {
-                let lane = Lane { shared: shared.clone(), link, stream };
-                shared.env.spawn(lane.run().in_current_span());
+/// Takes what is not on the control stream, and the connection's end.
+struct Arrivals {
+    shared: Arc<Shared>,
+    link: LinkId,
+    connection: Connection,
+}
+
+impl Arrivals {
+    async fn run(self) {
+        let Self { shared, link, connection } = &self;
+        let error = loop {
+            tokio::select! {
+                biased;
+                error = connection.closed() => break error,
+                Ok(stream) = connection.accept_uni() => self.take_streams(stream),
+                Ok(datagram) = connection.read_datagram() => self.take_datagrams(datagram),
             }
-            Ok(datagram) = connection.read_datagram() => {
-                tracing::trace!(bytes = datagram.len(), "datagram");
-                if let [byte] = *datagram {
-                    let beat = Frame::Heartbeat(heartbeat::decode(byte));
-                    shared.feed(|state, now| state.machine.handle_frame(link, beat, now));
-                } else {
-                    // Padding of a probe, or of a later version (rule W12).
-                    shared.env.count_dropped_datagram();
+        };
+        tracing::debug!(error = super::words_of(&error), "the connection is gone");
+        shared.feed(|state, now| {
+            state.machine.handle_link_down(*link, super::end_of(&error), now);
+            state.departures.push(*link);
+        });
+        // Its streams may wait for an attach that will not come, and the machine has no news of a link that never was.
+        shared.notify_changed();
+        if shared.role == Role::Dialer && error != ConnectionError::LocallyClosed {
+            shared.fail(dialer::explain_loss(&error, connection.remote_address()));
+        }
+    }
+
+    /// Takes the streams that are there. One that is there as a whole is handed over at once, the others have tasks of
+    /// their own.
+    fn take_streams(&self, first: RecvStream) {
+        let more = std::iter::from_fn(|| now(self.connection.accept_uni())?.ok());
+        let streams = std::iter::once(first).chain(more).take(STREAMS);
+        let begun = streams.map(|stream| {
+            let mut inflow = Inflow::new(self.shared.clone(), self.link, stream);
+            let end = inflow.read_now();
+            (inflow, end)
+        });
+        let mut begun: Vec<_> = begun.collect();
+        if begun.iter().any(|(inflow, _)| !inflow.is_empty()) {
+            self.shared.feed(|state, now| {
+                for (inflow, end) in begun.iter_mut().filter(|(inflow, _)| !inflow.is_empty()) {
+                    if inflow.feed(state, now) == Readiness::Gone {
+                        *end = Some(End::Gone);
+                    }
+                }
+            });
+        }
+        for (inflow, end) in begun {
+            match end {
+                Some(end) if inflow.is_empty() || matches!(end, End::Gone) => inflow.stop(end),
+                end => self.shared.env.spawn(inflow.run(end).in_current_span()),
+            }
+        }
+    }
+
+    /// Takes the datagrams that are there. Messages of lanes that the session does not know (yet) are dropped, as any
+    /// datagram may be (rule C1).
+    fn take_datagrams(&self, first: Bytes) {
+        let more = std::iter::from_fn(|| now(self.connection.read_datagram())?.ok());
+        let mut frames = Vec::new();
+        let (mut dropped, mut broken) = (0, None);
+        let limits = Limits::new(self.shared.env.config.max_message_size);
+        for bytes in std::iter::once(first).chain(more).take(DATAGRAMS) {
+            tracing::trace!(bytes = bytes.len(), "datagram");
+            match take_apart(unpinned(bytes), limits, &mut frames) {
+                Ok(true) => {}
+                // Padding of a probe, or of a later version (rule W12).
+                Ok(false) => dropped += 1,
+                Err(error) => {
+                    broken = Some(error);
+                    break;
                 }
             }
         }
-    };
-    tracing::debug!(error = super::words_of(&error), "the connection is gone");
-    shared.feed(|state, now| {
-        state.machine.handle_link_down(link, super::end_of(&error), now);
-        state.departures.push(link);
-    });
-    // Its streams may wait for an attach that will not come, and the machine has no news of a link that never was.
-    shared.notify_changed();
-    if shared.role == Role::Dialer && error != ConnectionError::LocallyClosed {
-        shared.fail(dialer::explain_loss(&error, connection.remote_address()));
+        if !frames.is_empty() {
+            dropped += self.shared.feed(|state, now| self.feed(state, frames, now));
+        }
+        self.shared.env.count_dropped_datagrams(dropped);
+        if let Some(error) = broken {
+            violation(&self.shared, self.link, error.to_string());
+        }
+    }
+
+    /// Feeds what datagrams have brought. Yields how many of these nobody wanted.
+    fn feed(&self, state: &mut State, frames: Vec<Frame>, now: Instant) -> u64 {
+        let mut dropped = 0;
+        // Mostly those of one lane come together.
+        let mut asked = None;
+        for frame in frames {
+            let channel = match &frame {
+                Frame::Data(data) => Some(data.channel),
+                Frame::Body(body) => Some(body.channel),
+                Frame::Control(_) | Frame::Heartbeat(_) => None,
+            };
+            if let Some(channel) = channel {
+                let ready = match asked {
+                    Some((same, ready)) if same == channel => ready,
+                    _ => state.machine.readiness(self.link, channel) == Readiness::Ready,
+                };
+                asked = Some((channel, ready));
+                if !ready {
+                    dropped += 1;
+                    continue;
+                }
+            }
+            inflow::trace(&frame);
+            state.machine.handle_frame(self.link, frame, now);
+        }
+        if asked.is_some() {
+            state.sample(self.link, now, || super::sample(&self.connection));
+        }
+        dropped
     }
 }
 
-fn violation(shared: &Shared, link: LinkId, what: String) {
+/// What a future yields, if it does so at once.
+pub(super) fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+/// Adds what the datagram says to `frames`. Whether it says anything.
+fn take_apart(datagram: Bytes, limits: Limits, frames: &mut Vec<Frame>) -> Result<bool, WireError> {
+    match datagram::decode(datagram, limits)? {
+        Datagram::Heartbeat(beat) => frames.push(Frame::Heartbeat(beat)),
+        Datagram::Messages(messages) => {
+            for data in messages {
+                frames.push(Frame::Data(data?));
+            }
+        }
+        Datagram::Fragment(body) => frames.push(Frame::Body(body)),
+        Datagram::Padding | Datagram::Unknown(_) => return Ok(false),
+    }
+    Ok(true)
+}
+
+pub(super) fn violation(shared: &Shared, link: LinkId, what: String) {
     tracing::warn!(%what, "the peer broke the protocol");
     shared.feed(|state, now| state.machine.handle_violation(link, &what, now));
 }
@@ -171,125 +283,8 @@ impl Controls {
 
 /// The chunk in memory of its own. A slice of what the socket received would keep all of it, up to 64 KiB of packets, for
 /// as long as the application has not taken a message of a few bytes.
-fn unpinned(chunk: Bytes) -> Bytes {
+pub(super) fn unpinned(chunk: Bytes) -> Bytes {
     if chunk.len() < COPY_BELOW { Bytes::copy_from_slice(&chunk) } else { chunk }
-}
-
-/// One data stream.
-struct Lane {
-    shared: Arc<Shared>,
-    link: LinkId,
-    stream: RecvStream,
-}
-
-/// Why a data stream is read no further.
-enum LaneEnd {
-    /// Everything on it was read.
-    Finished,
-    /// The link is not heard any more.
-    Gone,
-    /// The connection is gone.
-    Lost,
-    Violation(String),
-}
-
-impl From<WireError> for LaneEnd {
-    fn from(error: WireError) -> Self {
-        Self::Violation(error.to_string())
-    }
-}
-
-impl Lane {
-    async fn run(mut self) {
-        match self.read().await {
-            LaneEnd::Finished | LaneEnd::Lost => {}
-            LaneEnd::Gone => {
-                // Refused only if the stream has ended already.
-                let _ = self.stream.stop(VarInt::from_u32(0));
-            }
-            LaneEnd::Violation(what) => violation(&self.shared, self.link, what),
-        }
-    }
-
-    async fn read(&mut self) -> LaneEnd {
-        let largest = self.shared.env.config.max_message_size;
-        let mut decoder = StreamDecoder::new(Limits { record: largest, body: largest });
-        let mut batch = Vec::new();
-        let mut known = None;
-        loop {
-            match self.stream.read_chunk(CHUNK_MAX, true).await {
-                Ok(Some(chunk)) => decoder.push(unpinned(chunk.bytes)),
-                Ok(None) => return decoder.finish().map_or_else(LaneEnd::from, |()| LaneEnd::Finished),
-                Err(ReadError::Reset(_)) => return LaneEnd::Violation("a data stream was reset".to_owned()),
-                Err(_) => return LaneEnd::Lost,
-            }
-            if known.is_none() {
-                match decoder.header() {
-                    // Before that its messages are left to QUIC's flow control.
-                    Ok(Some(header)) if self.is_taken(header.channel()).await => {
-                        known = Some(header.channel())
-                    }
-                    Ok(Some(_)) => return LaneEnd::Gone,
-                    Ok(None) => continue,
-                    Err(error) => return error.into(),
-                }
-            }
-            // All that is whole, before anyone is bothered.
-            loop {
-                match decoder.next() {
-                    Ok(Some(frame)) => batch.push(frame),
-                    Ok(None) => break,
-                    Err(error) => return error.into(),
-                }
-            }
-            if let Some(channel) = known
-                && !batch.is_empty()
-                && let Some(end) = self.hand_over(channel, &mut batch).await
-            {
-                return end;
-            }
-        }
-    }
-
-    /// Feeds the messages to the session as soon as it takes them. While it does not, nothing more is read, and QUIC's
-    /// flow control stops the peer.
-    async fn hand_over(&self, channel: ChannelId, batch: &mut Vec<Frame>) -> Option<LaneEnd> {
-        loop {
-            match self.feed(channel, batch) {
-                Readiness::Ready => return None,
-                Readiness::Gone => return Some(LaneEnd::Gone),
-                Readiness::Wait => {}
-            }
-            self.is_taken(channel).await;
-        }
-    }
-
-    /// Waits until the session takes messages of the channel on this link, or never will.
-    async fn is_taken(&self, channel: ChannelId) -> bool {
-        let link = self.link;
-        self.shared
-            .until(|state| match state.machine.readiness(link, channel) {
-                Readiness::Wait => None,
-                Readiness::Ready => Some(true),
-                Readiness::Gone => Some(false),
-            })
-            .await
-    }
-
-    fn feed(&self, channel: ChannelId, batch: &mut Vec<Frame>) -> Readiness {
-        self.shared.feed(|state, now| {
-            let readiness = state.machine.readiness(self.link, channel);
-            if readiness == Readiness::Ready {
-                for frame in batch.drain(..) {
-                    if let Frame::Data(data) = &frame {
-                        tracing::trace!(%channel, sequence = data.sequence, bytes = data.payload.len(), "received");
-                    }
-                    state.machine.handle_frame(self.link, frame, now);
-                }
-            }
-            readiness
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
-//! The sending side of a link: control frames first, then heartbeats, then the channels in turn.
+//! The sending side of a link: control frames first, then heartbeats and other datagrams, then the streams in turn.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,17 +8,20 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, SendStream, VarInt, WriteError};
 
-use super::lane::{Lane, Progress, poll_write};
+use super::datagrams::Datagrams;
+use super::outflow::poll_write;
+use super::streams::{Lost, Streams};
 use super::window::SendWindow;
 use crate::driver::environment::Environment;
 use crate::driver::transport::UNI_STREAMS;
 use crate::error::CloseCode;
-use crate::id::ChannelId;
+use crate::id::{ChannelId, Sequence};
 use crate::protocol::types::{LinkId, LinkSample};
-use crate::wire::{Control, Data, Frame, control, heartbeat};
+use crate::wire::{Carrier, Control, Data, Frame, WireError, control, heartbeat};
 
-/// Streams permitted to the peer beyond its channels: those of former links of idle channels, not yet read to the end.
-const STREAMS_SPARE: usize = 16;
+/// Streams permitted to the peer beyond its channels: those of messages that travel alone, and of former lanes not yet read
+/// to the end. quinn keeps some 50 bytes for each.
+const STREAMS_SPARE: usize = 64;
 
 /// Control frames that may wait for the peer to read them. News of sessions is far less than that: this is a peer that
 /// makes us answer and does not listen, or a path that has been dead for long.
@@ -42,12 +44,11 @@ pub(crate) struct Writer {
     /// Control frames that quinn has not taken, and the beginning of them, which it has seen.
     queued: BytesMut,
     offered: Bytes,
-    beats: Vec<u8>,
-    lanes: BTreeMap<ChannelId, Lane>,
-    /// The lanes with something to write, the next one first.
-    pending: VecDeque<ChannelId>,
+    datagrams: Datagrams,
+    streams: Streams,
     window: SendWindow,
-    turns: u64,
+    /// Room to give back.
+    freed: usize,
     /// The connection is gone; the machine will hear of it from the reader.
     lost: bool,
     /// What the peer did that it must not.
@@ -67,16 +68,15 @@ impl Writer {
         let window = SendWindow::new(&connection);
         Self {
             id,
+            streams: Streams::new(connection.clone()),
             connection,
             socket,
             control,
             queued: BytesMut::new(),
             offered: Bytes::new(),
-            beats: Vec::new(),
-            lanes: BTreeMap::new(),
-            pending: VecDeque::new(),
+            datagrams: Datagrams::new(),
             window,
-            turns: 0,
+            freed: 0,
             lost: false,
             violation: None,
             remote,
@@ -84,15 +84,24 @@ impl Writer {
         }
     }
 
-    /// Queues a frame.
-    pub(crate) fn push(&mut self, frame: Frame) {
+    /// Queues a frame. A message or a piece of one has its channel's `priority`.
+    pub(crate) fn push(&mut self, frame: Frame, priority: i8) {
         match frame {
             _ if self.lost => {}
             Frame::Control(frame) => self.push_control(&frame),
-            Frame::Heartbeat(beat) => self.beats.push(heartbeat::encode(beat)),
-            Frame::Data(data) => self.push_data(data),
-            Frame::Body(_) => {}
+            Frame::Heartbeat(beat) => self.datagrams.push_beat(heartbeat::encode(beat)),
+            Frame::Data(data) => self.push_data(data, priority),
+            Frame::Body(body) => {
+                let channel = body.channel;
+                let pushed = self.streams.push_body(body, priority);
+                self.check(channel, pushed);
+            }
         }
+    }
+
+    /// Writes nothing more of a large message.
+    pub(crate) fn abandon(&mut self, channel: ChannelId, sequence: Sequence) {
+        self.freed += self.streams.abandon(channel, sequence);
     }
 
     fn push_control(&mut self, frame: &Control) {
@@ -110,13 +119,21 @@ impl Writer {
         self.lost = true;
     }
 
-    fn push_data(&mut self, data: Data) {
+    fn push_data(&mut self, data: Data, priority: i8) {
         let channel = data.channel;
-        let lane = self.lanes.entry(channel).or_insert_with(|| Lane::new(&data));
-        if lane.is_idle() {
-            self.pending.push_back(channel);
-        }
-        if let Err(error) = lane.push(data) {
+        let pushed = match data.carrier {
+            Carrier::Lane => self.streams.push_lane(data, priority),
+            Carrier::Stream => self.streams.push_parcel(data, priority),
+            Carrier::Datagram | Carrier::Fragments => {
+                self.datagrams.push(data, priority);
+                Ok(())
+            }
+        };
+        self.check(channel, pushed);
+    }
+
+    fn check(&mut self, channel: ChannelId, pushed: Result<(), WireError>) {
+        if let Err(error) = pushed {
             // What is on the stream cannot be taken back; another link can say it anew.
             tracing::error!(%channel, %error, "a message cannot be written to this link");
             self.give_up("this link cannot go on");
@@ -125,16 +142,19 @@ impl Writer {
 
     /// Writes what quinn takes. Yields the bytes of channel data that the link can take anew.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> usize {
-        if self.lost {
-            return 0;
+        if !self.lost {
+            self.poll_control(cx);
+            if let Err(Lost) = self.poll_messages(cx) {
+                self.lost = true;
+            }
         }
-        self.turns += 1;
-        self.poll_control(cx);
-        for beat in self.beats.drain(..) {
-            // Refused only if the connection is gone.
-            let _ = self.connection.send_datagram(Bytes::copy_from_slice(&[beat]));
-        }
-        self.poll_lanes(cx)
+        std::mem::take(&mut self.freed)
+    }
+
+    fn poll_messages(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
+        self.freed += self.datagrams.poll(cx, &self.connection, &mut self.streams)?;
+        self.freed += self.streams.poll(cx, &mut self.window)?;
+        Ok(())
     }
 
     fn poll_control(&mut self, cx: &mut Context<'_>) {
@@ -161,39 +181,6 @@ impl Writer {
         }
     }
 
-    fn poll_lanes(&mut self, cx: &mut Context<'_>) -> usize {
-        let mut freed = 0;
-        for _ in 0..self.pending.len() {
-            let Some(channel) = self.pending.pop_front() else { break };
-            let Some(lane) = self.lanes.get_mut(&channel) else { continue };
-            lane.used = self.turns;
-            let mut progress = lane.poll(cx, &self.connection, &mut freed);
-            if matches!(progress, Progress::Blocked) && self.window.refresh(&self.connection) {
-                progress = lane.poll(cx, &self.connection, &mut freed);
-            }
-            match progress {
-                Progress::Idle => {}
-                Progress::Blocked => self.pending.push_back(channel),
-                Progress::NeedsStream => {
-                    self.pending.push_back(channel);
-                    self.finish_idlest();
-                }
-                Progress::Lost => self.lost = true,
-            }
-        }
-        freed
-    }
-
-    /// Finishes the stream that was idle for longest, so that the peer permits another one (rule C3). Its channel opens
-    /// a new one when it has something to send again.
-    fn finish_idlest(&mut self) {
-        let idle = self.lanes.iter().filter(|(_, lane)| lane.could_finish());
-        let idlest = idle.min_by_key(|(_, lane)| lane.used).map(|(channel, _)| *channel);
-        if let Some(lane) = idlest.and_then(|channel| self.lanes.remove(&channel)) {
-            lane.finish();
-        }
-    }
-
     /// What the peer did that it must not, told once.
     pub(crate) fn take_violation(&mut self) -> Option<&'static str> {
         self.violation.take()
@@ -201,12 +188,7 @@ impl Writer {
 
     /// What the machine wants to know of the transport.
     pub(crate) fn sample(&self) -> LinkSample {
-        let stats = self.connection.stats();
-        LinkSample {
-            rtt: stats.path.rtt,
-            acks_received: stats.frame_rx.acks,
-            datagrams_received: stats.udp_rx.datagrams,
-        }
+        super::sample(&self.connection)
     }
 
     /// The peer's address, if it is another than the last time.

@@ -315,6 +315,11 @@ impl Machine {
         }
     }
 
+    /// Channels open, either side.
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
     /// A snapshot of a channel's counters; `None` for one that has long been gone.
     pub fn channel_stats(&self, key: ChannelKey, now: Instant) -> Option<ChannelStats> {
         let live = self.channels.get(key).map(|channel| channel.figures(Some(now)));

@@ -4,7 +4,7 @@
 //! | file | what it is about |
 //! |---|---|
 //! | `attach` | links: Hello, Welcome, fencing, resume and reset |
-//! | `channels`, `inbox` | channels and their receiving halves |
+//! | `channels`, `halves`, `inbox` | channels, and what each side knows of them |
 //! | `ready` | whose turn it is to be written |
 //! | `transfer` | frames out: which comes next |
 //! | `arrival` | data in |
@@ -35,6 +35,7 @@ mod arrival;
 mod attach;
 mod channels;
 mod closing;
+mod halves;
 mod inbox;
 mod journaling;
 mod life;

@@ -9,7 +9,7 @@ use crate::config::{Delivery, LARGE, Lifetime, SendOptions, WhenFull};
 use crate::error::{ExtendError, Outcome, SendError};
 use crate::id::{ChannelId, Epoch, MessageId, Sequence};
 use crate::protocol::journal::Record;
-use crate::protocol::types::{ChannelKey, Progress};
+use crate::protocol::types::{ChannelKey, Progress, Progressed};
 
 /// Numbers of unreliable messages that are reserved in a journal at a time.
 const RESERVED: Sequence = 4096;
@@ -163,6 +163,13 @@ impl Machine {
             Some(progress) if former.is_none() || matches!(progress, Progress::Resolved(_)) => progress,
             _ => Progress::Resolved(Outcome::Unknown),
         }
+    }
+
+    /// Which messages of a channel have come further since this was asked last; `None`: perhaps any.
+    pub fn take_progressed(&mut self, key: ChannelKey) -> Option<Progressed> {
+        let open = self.closed.is_none();
+        let local = self.channels.get_mut(key).filter(|_| open)?.local.as_mut()?;
+        Some(Progressed { epoch: self.epoch, ranges: local.outbox.take_progressed() })
     }
 }
 

@@ -79,6 +79,7 @@ impl Outbox {
                     entry.state = State::Open;
                     entry.redelivered = true;
                     self.changes.note_doubted(entry.sequence);
+                    super::note_progress(&mut self.progressed, entry.sequence, entry.sequence + 1);
                     count.redelivered += 1;
                 }
             }

@@ -93,6 +93,7 @@ impl Outbox {
             let held = partial.iter().find(|(partial, _)| partial == sequence).map_or(0, |&(_, bytes)| bytes);
             transit.at_peer = if held < size { held } else { 0 };
             transit.offset = transit.at_peer;
+            super::note_progress(&mut self.progressed, *sequence, *sequence + 1);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Control frames that are not what they should be (W2, W5, W6, W7).
 
 use bowline::wire::control::{MAX_LANES, MAX_RANGES, MAX_VERDICTS, encode};
-use bowline::wire::{Confirm, Control, MAX_CONTROL, MAX_LABEL, Receiving, Verdict, varint};
+use bowline::wire::{Confirm, Control, MAX_CONTROL, MAX_LABEL, Receiving, Verdict, Why, varint};
 use bytes::BytesMut;
 
 use super::{Act, Case, a_dialer_ends_the_session, an_acceptor_ends_the_session, case};
@@ -127,8 +127,8 @@ fn ranges() -> Vec<Case> {
     let many_verdicts: Vec<_> = (0..=MAX_VERDICTS as u64).map(|n| message(6, &number(1, n))).collect();
     vec![
         case("an empty range", of(&[range(5, 0)]), "must be non-empty"),
-        case("ranges that touch", of(&[range(5, 2), range(7, 1)]), "start above 7"),
-        case("a range below the mark", of(&[number(2, 9), range(4, 1)]), "start above 9"),
+        case("ranges that touch", of(&[range(5, 2), range(7, 1)]), "not start below 8"),
+        case("a range below the mark", of(&[number(2, 9), range(4, 1)]), "not start below 10"),
         case("a range without end", of(&[range(5, u64::MAX)]), "the end of a range is"),
         case("too many ranges", of(&many_ranges), "4097 ranges in one set"),
         case("too many verdicts", of(&many_verdicts), "1025 verdicts"),
@@ -159,7 +159,7 @@ async fn what_later_versions_may_say_is_skipped() {
     link.say_bytes(&framed(&body)).await;
     // Of another epoch, and so not meant for this one.
     let mut foreign = news(3);
-    foreign.verdicts = vec![Verdict { sequence: 1, reason: "no".to_owned() }];
+    foreign.verdicts = vec![Verdict { start: 1, end: 2, why: Why::Rejected("no".to_owned()) }];
     let epoch = bowline::id::Epoch::new(1).unwrap();
     link.say(&Control::Receiving(Receiving { epoch, lanes: vec![foreign] })).await;
     link.say(&crate::raw::naming(0, "chat")).await;

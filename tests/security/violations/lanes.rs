@@ -1,6 +1,6 @@
 //! Lanes that are not what they were said to be (C1, N1).
 
-use bowline::wire::{Control, Receiving, ReceivingLane, Verdict};
+use bowline::wire::{Control, Receiving, ReceivingLane, Verdict, Why};
 
 use super::{Act, Case, an_acceptor_ends_the_session, assert_told, case};
 use crate::host::{Dialed, Host, assert_violation, end, identity, ordered};
@@ -46,7 +46,7 @@ fn impossible_news() -> Vec<(&'static str, ReceivingLane, &'static str)> {
         change(&mut lane);
         lane
     };
-    let verdict = || Verdict { sequence: 1, reason: "no".to_owned() };
+    let verdict = || Verdict { start: 1, end: 2, why: Why::Rejected("no".to_owned()) };
     let never_sent = "never sent";
     let mut rejected = news(0);
     rejected.verdicts = vec![verdict()];

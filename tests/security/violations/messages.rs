@@ -25,11 +25,15 @@ fn streams() -> Vec<Case> {
     let whole = || records(0, 0, &[b"hello"]);
     let cut = |bytes: Vec<u8>| Act::FinishedStream(bytes[..bytes.len() - 1].to_vec());
     vec![
-        case("a stream of another kind", [Act::Stream(varints(&[2, 0, 0]))], "unknown kind 2"),
+        case("a stream of another kind", [Act::Stream(varints(&[3, 0, 0]))], "unknown kind 3"),
         case("a channel beyond 2^32 - 1", [Act::Stream(varints(&[1, 1 << 32, 0]))], "channel is 4294967296"),
         case("a stream that ends in its header", [cut(varints(&[1, 0, 300]))], "middle of a stream header"),
         case("a stream that ends in a record", on_chat(cut(whole())), "middle of a record"),
-        case("a stream that is reset", [Act::ResetStream(varints(&[1, 0]))], "a data stream was reset"),
+        case(
+            "a stream that is reset",
+            on_chat(Act::ResetStream(varints(&[1, 0, 0]))),
+            "a data stream was reset",
+        ),
         case("a stream reset behind a record", on_chat(Act::ResetStream(whole())), "a data stream was reset"),
     ]
 }
@@ -41,20 +45,20 @@ fn records_cases() -> Vec<Case> {
         [Act::Say(bowline::wire::Control::Sending(sending([ended]))), Act::Stream(records(0, 1, &[b"more"]))];
     let thousand = vec![&b""[..]; 1025];
     vec![
-        case("unknown options", on_chat(stream(&[1, 4])), "unknown options"),
+        case("unknown options", on_chat(stream(&[1, 8])), "unknown options"),
         case("an advance of nothing", on_chat(stream(&[1, 2, 0])), "an advance of 0"),
         case(
             "an advance beyond the last sequence",
             on_chat(stream(&[1, 2, varint::MAX])),
             "largest sequence",
         ),
-        case("a message too large", on_chat(stream(&[(1 << 21) + 2])), "at most 1048576 are taken"),
-        case("a message of 2^61 bytes", on_chat(stream(&[varint::MAX - 1])), "at most 1048576 are taken"),
+        case("a message too large", on_chat(stream(&[(1 << 21) + 2])), "at most 65536 are taken"),
+        case("a message of 2^61 bytes", on_chat(stream(&[varint::MAX - 1])), "at most 65536 are taken"),
         case("more messages than the window has", on_chat(Act::Stream(records(0, 0, &thousand))), "window"),
         case("a message far beyond the window", on_chat(Act::Stream(records(0, 1 << 40, &[b""]))), "window"),
         case(
             "more bytes than the window has",
-            on_chat(Act::Stream(records(0, 0, &[&[0; 65_537]]))),
+            on_chat(Act::Stream(records(0, 0, &[&[0; 65_536], b"x"]))),
             "window",
         ),
         case("a message beyond the end", beyond_end, "beyond the end"),

@@ -1,0 +1,106 @@
+//! The two halves of a channel: what this side sends on it, and what the peer has said of what it sends.
+
+use crate::config::Delivery;
+use crate::error::Outcome;
+use crate::id::{ChannelId, Sequence};
+use crate::protocol::liveness::StallWatch;
+use crate::protocol::outbox::Outbox;
+use crate::protocol::types::Window;
+
+use super::ready::Share;
+
+/// This side's half.
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) id: ChannelId,
+    pub(super) outbox: Outbox,
+    /// What the peer grants.
+    pub(super) window: Window,
+    /// On the attached link it is known what the peer has.
+    pub(super) synced: bool,
+    /// On the attached link the peer has spoken of the channel.
+    pub(super) heard: bool,
+    /// What it gets of the link's time.
+    pub(super) share: Share,
+    /// Numbers below this are reserved in the journal, from this batch on: those of unreliable messages.
+    pub(super) reserved: (Sequence, u64),
+    pub(super) finished: bool,
+    /// The peer said that it has everything to the end.
+    pub(super) peer_ended: bool,
+    /// The peer has forgotten the channel: it was through with both directions.
+    pub(super) peer_forgot: bool,
+    /// Why the peer takes nothing more.
+    pub(super) refused: Option<String>,
+    pub(super) told_floor: Sequence,
+    /// Messages below were given up while the peer may still hold them in its window: nothing is written until it has
+    /// heard that floor, because data may overtake the word of it.
+    pub(super) unheard: Option<Sequence>,
+    /// What is to be told of it waits for this journal batch (rule R4).
+    pub(super) hold: u64,
+    /// Watches messages that the peer's session holds and its application does not handle.
+    pub(super) watch: StallWatch,
+}
+
+/// The peer's half.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) id: ChannelId,
+    pub(super) delivery: Result<Delivery, i32>,
+    pub(super) end: Option<Sequence>,
+    /// The peer was told that this side has everything to the end.
+    pub(super) told_ended: bool,
+    /// The window that the peer was told.
+    pub(super) told_window: Window,
+    /// The mode is not the one that this side expects.
+    pub(super) mismatch: Option<String>,
+}
+
+impl Remote {
+    pub(super) fn new(id: ChannelId, delivery: Result<Delivery, i32>, end: Option<Sequence>) -> Self {
+        Self { id, delivery, end, told_ended: false, told_window: Window::INITIAL, mismatch: None }
+    }
+}
+
+impl Local {
+    pub(super) fn new(id: ChannelId, outbox: Outbox) -> Self {
+        Self {
+            id,
+            outbox,
+            window: Window::INITIAL,
+            synced: false,
+            heard: false,
+            share: Share::default(),
+            reserved: (0, 0),
+            finished: false,
+            peer_ended: false,
+            peer_forgot: false,
+            refused: None,
+            told_floor: 0,
+            unheard: None,
+            hold: 0,
+            watch: StallWatch::default(),
+        }
+    }
+
+    /// This side begins a new epoch: numbers start anew, and of what was sent nothing is known. Returns the outbox of the
+    /// old one, in which everything is over, and how many messages it held.
+    pub(super) fn restart(&mut self) -> (Outbox, u64) {
+        let unknown = self.outbox.resolve(self.outbox.floor(), self.outbox.next(), &Outcome::Unknown);
+        let renewed = self.outbox.renewed();
+        let before = std::mem::replace(&mut self.outbox, renewed);
+        (self.window, self.synced, self.told_floor) = (Window::INITIAL, false, 0);
+        (self.heard, self.reserved) = (false, (0, 0));
+        self.unheard = None;
+        (self.peer_ended, self.peer_forgot) = (false, false);
+        (self.refused, self.watch) = (None, StallWatch::default());
+        (before, unknown)
+    }
+
+    /// Nothing more will ever be sent, the peer knows it has it all, and needs to be told nothing more.
+    pub(super) fn is_over(&self) -> bool {
+        self.finished
+            && self.peer_ended
+            && self.outbox.held().messages == 0
+            && (self.peer_forgot || !self.outbox.owes_floor(self.told_floor))
+    }
+}

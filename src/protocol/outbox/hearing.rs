@@ -1,0 +1,55 @@
+//! What the peer says of messages: it holds them, or a part of them, or has ended them.
+
+use super::{Outbox, State, note_progress, used_by};
+use crate::error::Outcome;
+use crate::id::Sequence;
+use crate::wire::Why;
+
+impl Outbox {
+    /// The peer's session holds `start..end`. With a durable peer the payloads are freed (rule R3).
+    pub fn on_received(&mut self, start: Sequence, end: Sequence, durable: bool) {
+        let (floor, end) = (self.floor(), end.min(self.next));
+        for (start, end) in self.received.missing(start.max(floor), end) {
+            note_progress(&mut self.progressed, start, end);
+            for entry in self.entries.range_mut(start, end).filter(|entry| entry.state == State::Open) {
+                entry.state = State::Received;
+                self.at_peer += 1;
+                if !std::mem::replace(&mut entry.counted, true) {
+                    *used_by(entry.size, &mut self.used, &mut self.used_large) += u64::from(entry.size);
+                }
+                if durable {
+                    self.held.free(&mut entry.payload);
+                }
+            }
+        }
+        self.flights.arrived(start, end);
+        self.received.insert_range(0, floor);
+        self.received.insert_range(start, end);
+    }
+
+    /// The peer has the first `bytes` of a large message. Whether that is news.
+    pub fn on_partial(&mut self, sequence: Sequence, bytes: u64) -> bool {
+        let size = self.entries.get(sequence).map_or(0, |entry| u64::from(entry.size));
+        let Some(transit) = self.bodies.get_mut(&sequence).filter(|_| bytes < size) else { return false };
+        let news = bytes > transit.at_peer;
+        transit.at_peer = transit.at_peer.max(bytes);
+        note_progress(&mut self.progressed, sequence, sequence + 1);
+        news
+    }
+
+    /// The peer knows that everything below `below` is resolved.
+    pub fn on_acknowledged(&mut self, below: Sequence) {
+        self.acknowledged = self.acknowledged.max(below.min(self.floor()));
+    }
+
+    /// Ends `start..end`, as far as still unresolved, as the peer's word says. Returns how many that were.
+    pub fn on_verdict(&mut self, start: Sequence, end: Sequence, why: &Why) -> u64 {
+        let outcome = match why {
+            Why::Rejected(reason) => Outcome::Rejected { reason: reason.clone() },
+            Why::Expired => Outcome::Expired,
+            Why::Superseded => Outcome::Superseded,
+            Why::Skipped => return self.resolve_skipped(start, end),
+        };
+        self.resolve(start, end, &outcome)
+    }
+}
