@@ -163,6 +163,7 @@ impl Machine {
                 local.hold = mark.batch;
             }
             let tell = tell
+                || (!local.told_end && local.end().is_some())
                 || local.outbox.has_skips_to_tell(local.window.messages)
                 || local.outbox.needs_floor(local.told_floor, local.window.messages);
             let link = self.attached.as_ref().map(|attached| attached.link);

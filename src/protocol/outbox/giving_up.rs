@@ -57,6 +57,7 @@ impl Outbox {
         // A newer state speaks for the older ones. Where there is none, the peer has to be told of them as well.
         let first = if self.mode == Delivery::ReliableLatest { floor } else { sequence };
         self.skipped.insert_range(first.max(self.floor()), sequence + 1);
+        self.gave_up = true;
     }
 
     /// A newer state is about to be sent: the one before it is not written (again).
