@@ -356,7 +356,10 @@ impl Outbox {
         let unwritten = self.entries.range(self.floor(), self.next);
         let unwritten = unwritten.filter(|entry| entry.state == State::Open && !entry.written);
         let unwritten: Vec<Sequence> = unwritten.map(|entry| entry.sequence).collect();
-        unwritten.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, outcome)).sum()
+        let resolved =
+            unwritten.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, outcome)).sum();
+        self.newest_is_over();
+        resolved
     }
 
     /// Ends each message above `limit` bytes that the peer is not known to have: with `outcome` if it was never written;
@@ -367,12 +370,13 @@ impl Outbox {
         };
         let large = self.entries.iter().filter(large);
         let large: Vec<(Sequence, bool)> = large.map(|entry| (entry.sequence, entry.written)).collect();
-        large
-            .into_iter()
-            .map(|(sequence, written)| {
-                self.resolve(sequence, sequence + 1, if written { &Outcome::Unknown } else { outcome })
-            })
-            .sum()
+        let mut resolved = 0;
+        for (sequence, written) in large {
+            resolved +=
+                self.resolve(sequence, sequence + 1, if written { &Outcome::Unknown } else { outcome });
+        }
+        self.newest_is_over();
+        resolved
     }
 
     /// Whether something has changed, or is to be done, since it was asked for last.

@@ -33,7 +33,7 @@ pub(crate) struct Model {
 }
 
 /// A message that is accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Sent {
     pub(crate) payload: Bytes,
     pub(crate) mode: Delivery,
@@ -41,6 +41,13 @@ pub(crate) struct Sent {
     pub(crate) losses: u64,
     pub(crate) redeliver: bool,
     pub(crate) deadline: Option<Instant>,
+}
+
+impl std::fmt::Debug for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let size = self.payload.len();
+        f.debug_struct("Sent").field("mode", &self.mode).field("size", &size).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -52,6 +59,8 @@ struct Message {
     tolerance: Duration,
     written: bool,
     cancelled: bool,
+    /// The same, by the process that its sender is now.
+    withdrawn: bool,
     /// All of it has come; or at least a fragment.
     arrived: bool,
     /// How much of it has come.
@@ -79,6 +88,7 @@ impl Message {
             tolerance: Duration::ZERO,
             written: false,
             cancelled: false,
+            withdrawn: false,
             arrived: false,
             bytes: 0,
             received_durably: false,
@@ -140,7 +150,7 @@ impl Model {
             assert!(reliable || !message.written, "G6: {id} was written twice");
             let late = message.deadline().is_some_and(|deadline| deadline <= now);
             assert!(!late, "T1: {id} is written after its deadline");
-            assert!(!message.cancelled, "R1: {id} is written after it was withdrawn");
+            assert!(!message.withdrawn, "R1: {id} is written after it was withdrawn");
         }
         message.written = true;
     }
@@ -177,7 +187,15 @@ impl Model {
     }
 
     pub(crate) fn cancelled(&mut self, id: MessageId) {
-        self.messages.get_mut(&id).expect("it was accepted").cancelled = true;
+        let message = self.messages.get_mut(&id).expect("it was accepted");
+        (message.cancelled, message.withdrawn) = (true, true);
+    }
+
+    /// Another process goes on as its sender. That it was withdrawn is not remembered, unless that was its end.
+    pub(crate) fn inherited(&mut self, id: MessageId) {
+        if let Some(message) = self.messages.get_mut(&id) {
+            message.withdrawn = false;
+        }
     }
 
     /// Why a withdrawal, or another deadline, may come too late although the message has no outcome.

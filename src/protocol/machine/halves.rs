@@ -106,6 +106,18 @@ impl Local {
         (self.finished && left).then(|| self.outbox.next())
     }
 
+    /// Whether the peer is to be told of messages that do not come. While it is not known where its window begins it is
+    /// told of none.
+    pub(super) fn has_skips_to_tell(&self) -> bool {
+        self.outbox.has_extensions_to_tell()
+            || self.synced && self.outbox.has_skips_to_tell(self.window.messages)
+    }
+
+    /// At most `limit` ranges of them.
+    pub(super) fn tell_skipped(&mut self, limit: usize) -> Vec<(Sequence, Sequence)> {
+        if self.synced { self.outbox.tell_skipped(self.window.messages, limit) } else { Vec::new() }
+    }
+
     /// Nothing more will ever be sent, the peer knows it has it all, and needs to be told nothing more.
     pub(super) fn is_over(&self) -> bool {
         self.finished

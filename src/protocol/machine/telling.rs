@@ -58,10 +58,10 @@ impl Machine {
                 delivery: Ok(local.outbox.mode()),
                 floor: local.told_floor,
                 end: local.end(),
-                skipped: local.outbox.tell_skipped(local.window.messages, SKIPS_A_LANE),
+                skipped: local.tell_skipped(SKIPS_A_LANE),
                 extended,
             });
-            if local.outbox.has_skips_to_tell(local.window.messages) {
+            if local.has_skips_to_tell() {
                 more.push(id);
             }
         }

@@ -71,9 +71,14 @@ impl Outbox {
             let freed = entry.payload.len() != entry.size as usize;
             match entry.state {
                 State::Resolved => {}
-                // Of what was given up, or freed on the word of a durable peer that has now lost it, nothing is left to send.
+                // Of what was given up, or freed on the word of a durable peer that has now lost it, nothing is left to send;
+                // and what was withdrawn is not to be sent.
                 State::GivenUp => unknown.push(entry.sequence),
-                State::Open | State::Received if !redeliver || freed => unknown.push(entry.sequence),
+                State::Open | State::Received
+                    if !redeliver || freed || self.wanted.contains_key(&entry.sequence) =>
+                {
+                    unknown.push(entry.sequence);
+                }
                 State::Open | State::Received => {
                     self.at_peer -= usize::from(entry.state == State::Received);
                     entry.state = State::Open;
