@@ -422,7 +422,6 @@ impl Peer {
                 model.never_accepted(receipt.id);
             }
             if let (false, false, true, Some(key)) = (resolved, lost, open, key) {
-                model.inherited(receipt.id);
                 self.receipts.push(Receipt { key, batch: 0, seen: Progress::Accepted, ..receipt });
             }
         }

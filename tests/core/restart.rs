@@ -111,6 +111,7 @@ impl World {
         for (label, open) in old.channels.into_iter().filter(|(label, _)| reopens || needed(label)) {
             peer.open(&label, &open.shape, now);
         }
+        old.receipts.iter().for_each(|receipt| self.model.inherited(receipt.id));
         if lost == 0 {
             peer.inherit(old.receipts, durable, &mut self.model);
         }
