@@ -562,6 +562,7 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
             "a channel changed its label or its end",
             "a message beyond the end",
             "a label that is announced",
+            "more is skipped than",
         ];
         // And a counter that was forgotten looks like another copy's.
         let contradiction = world.model.lied
