@@ -107,7 +107,9 @@ impl Session {
 
     /// Figures of the session.
     pub fn stats(&self) -> SessionStats {
-        self.0.look().machine.stats()
+        let now = self.0.env.now();
+        let machine = &self.0.look().machine;
+        SessionStats { total: machine.total(now), ..machine.stats() }
     }
 
     /// Tries to reach the peer now, whatever the reconnect policy says, for instance when a session has given up.

@@ -400,6 +400,37 @@ pub struct ChannelStats {
     pub partial_bytes: usize,
 }
 
+impl ChannelStats {
+    /// Both together: counters and gauges added, of delays the longer.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            handled: self.handled + other.handled,
+            rejected: self.rejected + other.rejected,
+            expired: self.expired + other.expired,
+            superseded: self.superseded + other.superseded,
+            cancelled: self.cancelled + other.cancelled,
+            dropped: self.dropped + other.dropped,
+            unknown: self.unknown + other.unknown,
+            replayed: self.replayed + other.replayed,
+            retransmitted: self.retransmitted + other.retransmitted,
+            outbox_messages: self.outbox_messages + other.outbox_messages,
+            outbox_bytes: self.outbox_bytes + other.outbox_bytes,
+            outbox_delay: self.outbox_delay.max(other.outbox_delay),
+            received: self.received + other.received,
+            duplicates: self.duplicates + other.duplicates,
+            stale: self.stale + other.stale,
+            late: self.late + other.late,
+            overflowed: self.overflowed + other.overflowed,
+            missing: self.missing + other.missing,
+            delivered: self.delivered + other.delivered,
+            inbox_messages: self.inbox_messages + other.inbox_messages,
+            inbox_bytes: self.inbox_bytes + other.inbox_bytes,
+            partial_bytes: self.partial_bytes + other.partial_bytes,
+        }
+    }
+}
+
 /// Counters and gauges of one session. A snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -424,6 +455,9 @@ pub struct SessionStats {
     pub channels: usize,
     /// Accepted messages without an outcome.
     pub unresolved: u64,
+    /// All channels that this side has opened together, those included that are gone, but of the latest 1,024; of delays the
+    /// longest.
+    pub total: ChannelStats,
     /// What is believed of the peer.
     pub liveness: Liveness,
 }

@@ -110,6 +110,7 @@ async fn a_session_counts_its_connections_and_what_it_sent_again() {
     assert_eq!((stats.attaches, stats.resumes, accepted.stats().resumes), (2, 1, 1));
     assert!(stats.rtt < Duration::from_secs(10));
     assert_eq!((line.out.stats().replayed, line.out.stats().handled), (5, 6));
+    assert_eq!((stats.total.replayed, stats.total.handled, accepted.stats().total.delivered), (5, 6, 6));
 }
 
 #[tokio::test]

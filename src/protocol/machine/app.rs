@@ -187,6 +187,7 @@ impl Machine {
             Released::Again if channel.refusal().is_some() => self.reject_untaken(key, now),
             Released::Again => {
                 self.wakes.insert(Wake::Readable(key));
+                self.touch(key);
             }
             Released::Exhausted => {
                 let reason = format!("handed over {attempts} times without an acknowledgement");
@@ -302,7 +303,13 @@ impl Machine {
         self.channels.iter().map(|(_, channel)| held(channel) as u64).sum()
     }
 
-    /// A snapshot of the session's counters.
+    /// The counters of all channels that this side has opened, together.
+    pub fn total(&self, now: Instant) -> ChannelStats {
+        let all = self.channels.opened(now).map(|(.., stats)| stats);
+        all.fold(ChannelStats::default(), ChannelStats::and)
+    }
+
+    /// A snapshot of the session's counters, without what [`total`](Self::total) says.
     pub fn stats(&self) -> SessionStats {
         SessionStats {
             attaches: self.counts.attaches,
@@ -315,6 +322,7 @@ impl Machine {
             heartbeat: interval(self.interval),
             channels: self.channels.len(),
             unresolved: self.unresolved(),
+            total: ChannelStats::default(),
             liveness: Liveness { path: self.path(), process: self.process, service: self.service },
         }
     }

@@ -93,7 +93,9 @@ impl Machine {
     fn arrive(&mut self, link: LinkId, key: ChannelKey, message: Delivered, now: Instant) {
         let id = message.id;
         let deadline_ms = message.deadline.map(|deadline| self.wall_of(deadline));
+        let expires = message.deadline.is_some();
         let Some(channel) = self.channels.get_mut(key) else { return };
+        let was_idle = !channel.inbox.has_next();
         let mark = if channel.inbox.remembers(id.sequence) {
             self.journal.record(|| Record::Received {
                 channel: id.channel,
@@ -116,7 +118,10 @@ impl Machine {
                     self.wakes.insert(Wake::Readable(key));
                 }
                 self.pass(key, gone, now);
-                self.touch(key);
+                // Its deadline, or the watch on an application that does not take what is ready.
+                if expires || was_idle {
+                    self.touch(key);
+                }
             }
             Arrival::Duplicate | Arrival::Dropped | Arrival::Part => {}
         }

@@ -316,13 +316,6 @@ impl Channels {
         }
     }
 
-    /// The same for its large messages alone.
-    pub(super) fn enqueue_bodies(&mut self, key: ChannelKey) {
-        if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) {
-            self.ready.push(key, Part::Bodies, &mut local.share);
-        }
-    }
-
     /// The first of those with something to write has written this many bytes, or had nothing.
     pub(super) fn spend(&mut self, key: ChannelKey, bytes: Option<i64>) {
         let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) else { return };

@@ -82,7 +82,6 @@ impl Machine {
             let (id, priority) = (local.id, local.share.priority);
             let may_write = local.synced && local.unheard.is_none();
             let to = Writable { window: local.window, durable, heard: local.heard };
-            let had_body = local.outbox.has_body();
             let next = match part {
                 Part::Records if may_write => local.outbox.next_record(to, now).map(|out| {
                     channel.stats.replayed += u64::from(out.again);
@@ -94,18 +93,20 @@ impl Machine {
                 }
                 Part::Records | Part::Bodies => None,
             };
-            // What is held back by the peer's window stays out of the queue until that has moved.
-            let (settles, bodies) = (local.outbox.has_changes(), !had_body && local.outbox.has_body());
+            let (settles, bodies) = (local.outbox.has_changes(), local.outbox.has_body());
             let cost = next.as_ref().map(|(_, bytes)| link_room(*bytes) as i64);
             self.channels.spend(key, cost);
-            if bodies {
+            // Passing the place of a large message in the row lets it be written. One that is out of credit waits for news.
+            if bodies && part == Part::Records {
                 self.channels.enqueue_bodies(key);
             }
             if settles {
                 self.settle_sent(key, id, false);
             }
             let (Some((frame, _)), Some(cost)) = (next, cost) else { continue };
-            self.touch(key);
+            if matches!(&frame, Frame::Data(data) if data.carrier == Carrier::Datagram) {
+                self.touch(key);
+            }
             if let Some(attached) = self.attached.as_mut() {
                 attached.room -= cost;
             }

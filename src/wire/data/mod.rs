@@ -80,6 +80,7 @@ fn parse_channel(bytes: &mut &[u8]) -> Result<Option<ChannelId>, WireError> {
 
 /// The deadline, if the mask announces one. The outer `None`: more bytes are needed. The sum of the two numbers
 /// fits 64 bits.
+#[inline(always)]
 fn parse_deadline(mask: u64, bytes: &mut &[u8]) -> Option<Option<Deadline>> {
     if mask & DEADLINE == 0 {
         return Some(None);

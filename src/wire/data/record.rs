@@ -244,6 +244,8 @@ fn parse_head(bytes: &mut &[u8], channel: ChannelId, limit: usize) -> Result<Opt
     parse_options(bytes, channel, length)
 }
 
+// As a call it would make every head, also the plain ones, travel through memory.
+#[inline(always)]
 fn parse_options(bytes: &mut &[u8], channel: ChannelId, length: usize) -> Result<Option<Parsed>, WireError> {
     let Some(mask) = varint::decode(bytes) else { return Ok(None) };
     if mask & !(REDELIVERED | ADVANCE | DEADLINE) != 0 {

@@ -1,5 +1,7 @@
 //! Packing, cutting, and that nothing gives way to anything.
 
+use std::time::Instant;
+
 use std::future::poll_fn;
 
 use super::super::testing::{LIMITS, Pair, at_once, data, pair, read, soon};
@@ -103,7 +105,7 @@ async fn what_fits_no_datagram_is_cut_or_goes_on_a_stream() {
     assert_eq!(come, whole);
     assert_eq!(freed, link_room(5000) + link_room(10), "the other is not with quinn yet");
     let mut window = super::super::window::SendWindow::new(&pair.writing);
-    let Ok(rest) = at_once(|cx| streams.poll(cx, &mut window)) else { panic!("lost") };
+    let Ok(rest) = at_once(|cx| streams.poll(cx, &mut window, Instant::now())) else { panic!("lost") };
     assert_eq!(rest, link_room(5000));
     let (frames, end) = read(soon(pair.reading.accept_uni()).await.unwrap()).await;
     assert!(matches!(&frames[..], [Frame::Data(data)] if data.sequence == 0 && data.payload.len() == 5000));
