@@ -310,9 +310,15 @@ impl Channels {
     pub(super) fn enqueue(&mut self, key: ChannelKey) {
         if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) {
             self.ready.push(key, Part::Records, &mut local.share);
-            if local.outbox.has_body() {
-                self.ready.push(key, Part::Bodies, &mut local.share);
-            }
+        }
+        self.enqueue_bodies(key);
+    }
+
+    /// The same for its large messages alone, if the row has come to any.
+    pub(super) fn enqueue_bodies(&mut self, key: ChannelKey) {
+        let local = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut());
+        if let Some(local) = local.filter(|local| local.outbox.has_body()) {
+            self.ready.push(key, Part::Bodies, &mut local.share);
         }
     }
 
