@@ -367,6 +367,7 @@ impl Machine {
                 local.outbox.rewind();
                 // The peer may have been restarted from its store, and grant less than before.
                 (local.window, local.told_floor) = (Window::INITIAL, 0);
+                local.told_end = false;
                 (local.synced, local.heard) = (!local.outbox.ever_written(), false);
                 sending.push(local.id);
                 if local.synced {

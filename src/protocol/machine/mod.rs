@@ -203,8 +203,9 @@ impl Machine {
             let outbox = Outbox::restore(lane.delivery, lane.next, open, &lane.doubted, now);
             let mut local = channels::Local::new(id, outbox);
             local.finished = lane.finished;
-            // Whether the peer had heard the floor is not remembered.
-            local.unheard = (local.outbox.floor() > 0).then(|| local.outbox.floor());
+            // Whether the peer had heard the floor is not remembered. Of unreliable messages it needs to hear nothing.
+            let floor = local.outbox.floor();
+            local.unheard = (floor > 0 && lane.delivery.is_reliable()).then_some(floor);
             machine.channels.insert_local(key, local);
         }
         if let Some(peer_epoch) = snapshot.peer_epoch {
