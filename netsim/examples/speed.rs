@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bowline_netsim::quic::{self, Workload};
+use bowline_netsim::quic::{self, Run};
 use bowline_netsim::{Conditions, NatConfig, Scenario};
 
 #[allow(clippy::disallowed_methods, reason = "it measures real time")]
@@ -14,7 +14,7 @@ fn main() -> Result<(), quic::RunError> {
     let (runs, began) = (100, Instant::now());
     let mut packets = 0;
     for seed in 0..runs {
-        packets += quic::run(&chat, seed, Workload::Echo)?.packets();
+        packets += Run::new(&chat).seed(seed).light().run()?.packets();
     }
     let seconds = began.elapsed().as_secs_f64();
     println!("a lossy chat of 60 s, {} packets", packets / runs);
@@ -22,7 +22,7 @@ fn main() -> Result<(), quic::RunError> {
     println!("  {:.0} seeds a minute", runs as f64 * 60.0 / seconds);
 
     let began = Instant::now();
-    let summary = quic::run_clients(&chat, 1, Workload::Echo, 100)?;
+    let summary = Run::new(&chat).clients(100).run()?;
     println!("100 clients for 60 s, {} packets: {:.2} s", summary.packets(), began.elapsed().as_secs_f64());
     Ok(())
 }

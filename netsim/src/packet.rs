@@ -16,12 +16,21 @@ pub struct Packet {
     pub ecn: Ecn,
     /// What is inside.
     pub payload: Bytes,
+    /// Which packet of its world it is; 0 before it is sent.
+    pub(crate) id: u64,
 }
 
 impl Packet {
+    /// A packet with another congestion mark.
+    #[must_use]
+    pub fn ecn(mut self, ecn: Ecn) -> Self {
+        self.ecn = ecn;
+        self
+    }
+
     /// A packet without a congestion mark.
     pub fn new(from: SocketAddr, to: SocketAddr, payload: impl Into<Bytes>) -> Self {
-        Self { from, to, ecn: Ecn::NotEct, payload: payload.into() }
+        Self { from, to, ecn: Ecn::NotEct, payload: payload.into(), id: 0 }
     }
 
     /// Its length as an IP packet: the payload, 8 bytes of UDP and 20 (IPv4) or 40 (IPv6) of IP.

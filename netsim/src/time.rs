@@ -15,6 +15,9 @@ impl Time {
     /// The beginning of the run.
     pub const ZERO: Self = Self(0);
 
+    /// The last moment that can be named.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// The moment that lies this many nanoseconds after the beginning.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)

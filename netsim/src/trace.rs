@@ -21,11 +21,13 @@ pub struct Event {
     pub length: usize,
     /// What happened to it.
     pub fate: Fate,
+    /// Which packet it is, counted from 1 as hosts send them; copies have the same number. Not in the hash.
+    pub packet: u64,
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, from, to, length, fate } = self;
+        let Self { at, from, to, length, fate, .. } = self;
         write!(f, "{at}  {from} > {to}  {length} bytes  {fate}")
     }
 }
@@ -49,7 +51,8 @@ impl Trace {
 
     /// Something happened to a packet.
     pub fn record(&mut self, at: Time, packet: &Packet, fate: Fate) {
-        let event = Event { at, from: packet.from, to: packet.to, length: packet.payload.len(), fate };
+        let (length, id) = (packet.payload.len(), packet.id);
+        let event = Event { at, from: packet.from, to: packet.to, length, fate, packet: id };
         self.hash.add(&event);
         *self.fates.entry(fate).or_insert(0) += 1;
         if let Some(events) = &mut self.events {
@@ -86,6 +89,19 @@ impl Trace {
         let index = pairs.take_while(|(one, another)| one == another).count();
         let event = |trace: &Self| trace.events().get(index).cloned();
         Some(Divergence { index, first: event(self), second: event(other) })
+    }
+}
+
+/// The packets of a run themselves, each as it was at each point of its way, if they were to be kept.
+#[derive(Clone, Debug, Default)]
+pub struct Capture {
+    pub(crate) packets: Vec<(Time, Packet, Fate)>,
+}
+
+impl Capture {
+    /// When what happened to which packet.
+    pub fn packets(&self) -> &[(Time, Packet, Fate)] {
+        &self.packets
     }
 }
 

@@ -76,6 +76,11 @@ impl Visitor<'_> for Number {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Length(pub(crate) Duration);
 
+/// Reads a length of time: a number and `ns`, `us`, `ms`, `s`, `min` or `h`, such as `250ms`.
+pub fn parse_duration(text: &str) -> Result<Duration, BadValue> {
+    text.parse::<Length>().map(|length| length.0)
+}
+
 const UNITS: &[(&str, u64)] = &[
     ("ns", 1),
     ("us", 1_000),

@@ -320,16 +320,18 @@ fn people_get_readable_lines() {
     proxy.say("loss up 20");
     // The answer, and what has happened, in any order.
     let said = [proxy.line(), proxy.line()].concat();
-    assert!(said.contains("ok\n") && said.contains("  up: loss 20.0\n"), "{said}");
+    let answered = json!({ "ok": true, "command": "loss up 20" }).to_string();
+    assert!(said.contains(&answered) && said.contains("  up: loss 20.0\n"), "{said}");
     proxy.say("los 20");
-    let refused = proxy.line();
-    assert!(refused.starts_with("error: there is no command \"los\""), "{refused}");
+    let refused = proxy.json();
+    let error = refused["error"].as_str().unwrap();
+    assert!(refused["ok"] == false && error.starts_with("there is no command \"los\""), "{refused}");
+    proxy.say(&"x".repeat(5000));
+    assert_eq!(proxy.json(), json!({ "ok": false, "error": "no command is longer than 4096 bytes" }));
     proxy.say("status");
-    let mut status = String::new();
-    while !status.contains("down ") {
-        status.push_str(&proxy.line());
-    }
-    assert!(status.contains("subway, 0") && status.contains("seed 9"), "{status}");
+    let status = proxy.json();
+    assert_eq!((&status["ok"], &status["seed"]), (&json!(true), &json!(9)));
+    assert_eq!(status["scenario"]["name"], "subway");
     drop(proxy.stdin.take());
     proxy.signal("-TERM");
     let mut rest = String::new();

@@ -82,6 +82,8 @@ pub struct LinkSample {
     pub acks_received: u64,
     /// UDP datagrams received so far.
     pub datagrams_received: u64,
+    /// UDP datagrams sent so far.
+    pub datagrams_sent: u64,
 }
 
 /// What a message takes of a link's room, see
@@ -134,6 +136,16 @@ pub enum Output {
         channel: crate::id::ChannelId,
         /// Its number.
         sequence: Sequence,
+    },
+    /// Send a datagram of padding, as large as a QUIC packet of the smallest kind holds, beside the beat that follows (rule H4).
+    Probe {
+        /// Where.
+        link: LinkId,
+    },
+    /// Give the link another local socket: the one that it has may be lost.
+    Rebind {
+        /// Which, a dialed one.
+        link: LinkId,
     },
     /// Make a connection; answer with `handle_link_up` or `handle_dial_failed`. At most one dial is wanted at a time.
     Dial {
@@ -388,7 +400,7 @@ pub struct ChannelStats {
     pub late: u64,
     /// Messages not handed over because the inbox was full (unreliable channels).
     pub overflowed: u64,
-    /// Unreliable messages that never came, as far as gaps in their numbers show.
+    /// Unreliable messages that never came, as gaps in their numbers show when 1,024 newer ones have come.
     pub missing: u64,
     /// Messages handed to the application, first time.
     pub delivered: u64,

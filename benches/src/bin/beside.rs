@@ -62,7 +62,8 @@ fn run(json: bool) -> Result<(), Failure> {
         let (files, _files_back) = dialing.block_on(dialed.open(&label, config.clone()))?;
         let (_back, mut large) = accepting.block_on(accepted.open(&label, config))?;
         let ordered = ChannelConfig::new(Delivery::ReliableOrdered);
-        let (chat, _chat_back) = dialing.block_on(dialed.open(&format!("chat {delivery}"), ordered.clone()))?;
+        let (chat, _chat_back) =
+            dialing.block_on(dialed.open(&format!("chat {delivery}"), ordered.clone()))?;
         let (_back, mut lines) = accepting.block_on(accepted.open(&format!("chat {delivery}"), ordered))?;
         for _ in 0..ROUNDS {
             let listening = accepting.spawn(async move {
@@ -216,7 +217,11 @@ fn show(mut figures: Figures, json: bool) {
             })
         );
     } else {
-        let what = if beside { format!("beside 64 MiB {delivery} ({mean:.2} s)") } else { "alone".to_owned() };
-        println!("{what:44} {:>6} lines  p50 {p50:>6}  p90 {p90:>6}  p99 {p99:>6}  max {max:>6} µs", took.len());
+        let what =
+            if beside { format!("beside 64 MiB {delivery} ({mean:.2} s)") } else { "alone".to_owned() };
+        println!(
+            "{what:44} {:>6} lines  p50 {p50:>6}  p90 {p90:>6}  p99 {p99:>6}  max {max:>6} µs",
+            took.len()
+        );
     }
 }

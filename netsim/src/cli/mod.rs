@@ -1,15 +1,27 @@
 //! The commands and what they print.
+//!
+//! | file | command |
+//! |---|---|
+//! | `list` | `list`, `describe` |
+//! | `run` | `run`, and the files that it leaves behind |
+//! | `sweep` | `sweep`: many seeds, many scenarios |
+//! | `proxy` | `proxy`: a network between real programs |
+//! | `options` | what `run` and `sweep` have in common: what to run, and when it fails |
+//! | `told` | what a run came to, for people and as JSON |
 
-mod describe;
+mod list;
+mod options;
 mod proxy;
-mod report;
+mod run;
+mod sweep;
+mod told;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
-use bowline_netsim::quic::{self, RunError, Workload};
-use bowline_netsim::{Scenario, ScenarioError};
-use clap::{Parser, Subcommand, ValueEnum};
-use serde_json::json;
+use bowline_netsim::quic::RunError;
+use bowline_netsim::{BadValue, ScenarioError, Unexercised};
+use clap::{Parser, Subcommand};
 
 /// A network to test against, in virtual time, or between real programs.
 #[derive(Debug, Parser)]
@@ -28,39 +40,16 @@ enum Command {
         json: bool,
     },
     /// Say what a scenario does, when, and how to write it as a file.
-    Describe {
-        /// A name from the list, or a TOML file.
-        scenario: String,
-    },
-    /// Run a workload over a scenario, over quinn.
-    Run {
-        /// A name from the list, or a TOML file.
-        scenario: String,
-        /// The same seed gives the same run.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// What the client does.
-        #[arg(long, value_enum, default_value_t = Work::Echo)]
-        workload: Work,
-        /// One JSON object in each line: the changes to the network, then a summary.
-        #[arg(long)]
-        json: bool,
-    },
+    Describe(list::Describe),
+    /// Run a workload over a scenario, over quinn; fails if a fault of the scenario never fired.
+    Run(run::Run),
+    /// Run many seeds, of one scenario or of all; a failing seed says how to replay it.
+    Sweep(sweep::Sweep),
     /// Put a network between real programs: a UDP proxy that loses, delays, rebinds …
     ///
     /// It is changed while it runs, by lines on its standard input or over HTTP: loss 20, delay up 50ms, rebind,
     /// expire, block both 5s, unblock, scenario elevator, reset, status. It ends on SIGINT or SIGTERM.
     Proxy(proxy::ProxyArguments),
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Work {
-    /// 200 bytes every 50 ms, and each comes back.
-    Echo,
-    /// A datagram of 160 bytes every 20 ms, both ways.
-    Flow,
-    /// A download of 16 MiB.
-    Bulk,
 }
 
 /// Why a command failed.
@@ -69,9 +58,20 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
+    Value(#[from] BadValue),
+    #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
     Proxy(#[from] proxy::ProxyFailure),
+    /// The run was not what it should have been.
+    #[error("{why}\nreplay it: {replay}")]
+    Failed { why: String, replay: String },
+    #[error("{scenario}, all seeds together: {why}")]
+    NeverAtAll { scenario: String, why: Unexercised },
+    #[error("{failed} of {total} runs failed")]
+    Sweep { failed: usize, total: usize },
+    #[error("{} cannot be written: {error}", path.display())]
+    File { path: PathBuf, error: io::Error },
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -79,42 +79,24 @@ pub(crate) enum Failure {
 impl Arguments {
     pub(crate) fn perform(self, out: &mut dyn Write) -> Result<(), Failure> {
         match self.command {
-            Command::List { json } => list(json, out)?,
-            Command::Describe { scenario } => describe::describe(&Scenario::find(&scenario)?, out)?,
-            Command::Proxy(arguments) => proxy::proxy(arguments, out)?,
-            Command::Run { scenario, seed, workload, json } => {
-                let scenario = Scenario::find(&scenario)?;
-                let workload = workload.into();
-                let summary = quic::run(&scenario, seed, workload)?;
-                if json {
-                    report::json(&summary, workload, out)?;
-                } else {
-                    report::text(&scenario, &summary, workload, out)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl From<Work> for Workload {
-    fn from(work: Work) -> Self {
-        match work {
-            Work::Echo => Self::Echo,
-            Work::Flow => Self::Flow,
-            Work::Bulk => Self::Bulk,
+            Command::List { json } => Ok(list::list(json, out)?),
+            Command::Describe(describe) => describe.perform(out),
+            Command::Run(run) => run.perform(out),
+            Command::Sweep(sweep) => sweep.perform(out),
+            Command::Proxy(arguments) => Ok(proxy::proxy(arguments, out)?),
         }
     }
 }
 
-fn list(as_json: bool, out: &mut dyn Write) -> io::Result<()> {
-    for scenario in Scenario::all() {
-        let (name, summary, random) = (scenario.name(), scenario.summary_line(), scenario.is_random());
-        if as_json {
-            writeln!(out, "{}", json!({ "name": name, "summary": summary, "random": random }))?;
-        } else {
-            writeln!(out, "{name:<18}{summary}")?;
-        }
-    }
-    Ok(())
+/// Writes a file as a whole.
+fn write_file(
+    path: &PathBuf,
+    write: impl FnOnce(&mut io::BufWriter<std::fs::File>) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let written = std::fs::File::create(path).and_then(|file| {
+        let mut file = io::BufWriter::new(file);
+        write(&mut file)?;
+        file.flush()
+    });
+    written.map_err(|error| Failure::File { path: path.clone(), error })
 }

@@ -1,7 +1,10 @@
 //! Recorded bandwidth in mahimahi's format.
 
+use std::fmt;
 use std::sync::Arc;
 
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::time::Time;
@@ -15,9 +18,14 @@ const NANOS_PER_MS: u64 = 1_000_000;
 /// USENIX ATC 2015) and of the traces that come with it: one line per opportunity, milliseconds since the
 /// beginning, ascending, several lines alike for several packets in one millisecond. After the last line the
 /// trace begins again. Small packets share an opportunity; what nobody uses is gone.
+///
+/// A scenario file has the moments in a list, `trace = [3, 3, 10]`, or names a file beside it that has them,
+/// `trace = "lte.trace"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CapacityTrace {
     millis: Arc<[u64]>,
+    /// The file that it stands in, until that has been read.
+    file: Option<Arc<str>>,
 }
 
 impl CapacityTrace {
@@ -50,7 +58,12 @@ impl CapacityTrace {
         if millis.last().is_some_and(|last| *last > 31_536_000_000) {
             return Err(BadValue::new("trace", "is longer than a year"));
         }
-        Ok(Self { millis })
+        Ok(Self { millis, file: None })
+    }
+
+    /// The file that has yet to be read, if there is one.
+    pub(crate) fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 
     /// The mean rate, in bits per second.
@@ -90,7 +103,27 @@ impl Serialize for CapacityTrace {
 
 impl<'de> Deserialize<'de> for CapacityTrace {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::from_millis(Vec::deserialize(from)?).map_err(de::Error::custom)
+        from.deserialize_any(Opportunities)
+    }
+}
+
+/// The moments themselves, or the name of a file that has them.
+struct Opportunities;
+
+impl<'de> Visitor<'de> for Opportunities {
+    type Value = CapacityTrace;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of milliseconds, or the name of a file that has one in each line")
+    }
+
+    fn visit_str<E: de::Error>(self, file: &str) -> Result<CapacityTrace, E> {
+        Ok(CapacityTrace { millis: Arc::new([]), file: Some(file.into()) })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, from: A) -> Result<CapacityTrace, A::Error> {
+        let millis = Vec::deserialize(SeqAccessDeserializer::new(from))?;
+        CapacityTrace::from_millis(millis).map_err(de::Error::custom)
     }
 }
 

@@ -28,37 +28,37 @@ const QUEUE_BYTES: u64 = 150_000;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Conditions {
     #[serde(skip_serializing_if = "Option::is_none")]
-    delay: Option<Length>,
+    pub(super) delay: Option<Length>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    jitter: Option<Length>,
+    pub(super) jitter: Option<Length>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    loss: Option<Percent>,
+    pub(super) loss: Option<Percent>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    burst: Option<f64>,
+    pub(super) burst: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    drop: Option<BTreeSet<u64>>,
+    pub(super) drop: Option<BTreeSet<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    drop_bitmap: Option<String>,
+    pub(super) drop_bitmap: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reorder: Option<Percent>,
+    pub(super) reorder: Option<Percent>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reorder_by: Option<Length>,
+    pub(super) reorder_by: Option<Length>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    duplicate: Option<Percent>,
+    pub(super) duplicate: Option<Percent>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    corrupt: Option<Percent>,
+    pub(super) corrupt: Option<Percent>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rate: Option<Speed>,
+    pub(super) rate: Option<Speed>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace: Option<CapacityTrace>,
+    pub(super) trace: Option<CapacityTrace>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    queue_bytes: Option<u64>,
+    pub(super) queue_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mtu: Option<u16>,
+    pub(super) mtu: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    block: Option<bool>,
+    pub(super) block: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stall: Option<bool>,
+    pub(super) stall: Option<bool>,
 }
 
 impl Conditions {
@@ -270,6 +270,17 @@ impl Conditions {
         self.block.take()
     }
 
+    /// Puts a trace in the place of the name of its file.
+    pub(crate) fn read_trace<E>(
+        &mut self,
+        read: &mut impl FnMut(&str) -> Result<CapacityTrace, E>,
+    ) -> Result<(), E> {
+        if let Some(file) = self.trace.as_ref().and_then(CapacityTrace::file) {
+            self.trace = Some(read(file)?);
+        }
+        Ok(())
+    }
+
     /// Whether anything is said.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -306,6 +317,10 @@ impl Conditions {
         }
         if self.rate.is_some() && self.trace.is_some() {
             return Err(BadValue::new("rate and trace", "exclude each other: say one of them"));
+        }
+        if let Some(file) = self.trace.as_ref().and_then(CapacityTrace::file) {
+            let why = "names a file, which is looked for beside a scenario file: load the scenario from one";
+            return Err(BadValue::new(format!("trace = {file:?}"), why));
         }
         if let Some(mtu) = self.mtu.filter(|mtu| *mtu < 68) {
             let why = "is impossible: no IP link has an MTU below 68 (RFC 791)";

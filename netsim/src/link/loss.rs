@@ -14,6 +14,15 @@ pub(crate) struct Loss {
     predicate: Option<Predicate>,
 }
 
+/// Why a packet is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The loss model drew it.
+    Drawn,
+    /// A list, a bitmap or a predicate named it.
+    Chosen,
+}
+
 type Predicate = Box<dyn FnMut(u64, &Packet) -> bool + Send>;
 
 /// The Gilbert–Elliott chain with loss 0 in the good state and 1 in the bad one (Gilbert 1960, Elliott 1963).
@@ -48,8 +57,8 @@ impl Loss {
         self.predicate = predicate;
     }
 
-    /// Whether this packet is lost. To be asked once for each packet, in order.
-    pub(crate) fn takes(&mut self, number: u64, packet: &Packet, settings: &Settings) -> bool {
+    /// Whether this packet is lost, and why. To be asked once for each packet, in order.
+    pub(crate) fn takes(&mut self, number: u64, packet: &Packet, settings: &Settings) -> Option<Taken> {
         let drawn = match &mut self.burst {
             Some(burst) => burst.step(self.draws.unit(number, 0)),
             None => self.draws.chance(settings.loss, number, 0),
@@ -57,7 +66,10 @@ impl Loss {
         let place = usize::try_from(number - 1).unwrap_or(usize::MAX);
         let marked = settings.drop_bitmap.get(place) == Some(&b'1');
         let chosen = self.predicate.as_mut().is_some_and(|predicate| predicate(number, packet));
-        drawn || marked || chosen || settings.drop.contains(&number)
+        match marked || chosen || settings.drop.contains(&number) {
+            true => Some(Taken::Chosen),
+            false => drawn.then_some(Taken::Drawn),
+        }
     }
 }
 

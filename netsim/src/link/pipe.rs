@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::conditions::{Conditions, Settings};
-use super::counts::LinkCounts;
-use super::loss::Loss;
+use super::counts::{LinkCounts, Phase};
+use super::loss::{Loss, Taken};
+use super::memory::Memory;
 use super::shaper::Shaper;
 use crate::packet::{Fate, Packet};
 use crate::queue::EventHeap;
@@ -53,6 +54,7 @@ pub struct Pipe {
     last_was_lost: bool,
     held: Held,
     counts: LinkCounts,
+    memory: Option<Memory>,
 }
 
 /// What is inside: in the queue, or on its way.
@@ -89,15 +91,15 @@ struct StageDraws {
 
 /// A packet on its way, with what was settled when it entered.
 #[derive(Debug)]
-struct Entered {
-    at: Time,
-    number: u64,
-    packet: Packet,
-    lost: bool,
-    corrupted: bool,
-    duplicated: bool,
-    travel: Duration,
-    held_back: Duration,
+pub(super) struct Entered {
+    pub(super) at: Time,
+    pub(super) number: u64,
+    pub(super) packet: Packet,
+    pub(super) lost: Option<Taken>,
+    pub(super) corrupted: bool,
+    pub(super) duplicated: bool,
+    pub(super) travel: Duration,
+    pub(super) held_back: Duration,
 }
 
 impl Pipe {
@@ -124,6 +126,7 @@ impl Pipe {
             last_was_lost: false,
             held: Held::default(),
             counts: LinkCounts::default(),
+            memory: Some(Memory::default()),
         };
         pipe.apply(Time::ZERO, conditions);
         Ok(pipe)
@@ -174,6 +177,9 @@ impl Pipe {
         } else {
             None
         };
+        if let Some(memory) = &mut self.memory {
+            memory.note(&entered, refused, self.settings.stall);
+        }
         if let Some(fate) = refused {
             self.exit(now, now, entered.number, fate, entered.packet);
             return;
@@ -217,6 +223,28 @@ impl Pipe {
     #[cfg(feature = "proxy")]
     pub(crate) fn held(&self) -> Held {
         self.held
+    }
+
+    /// The same without a memory, for one that goes on for ever: [`phases`](Self::phases) and [`taken`](Self::taken)
+    /// remain empty.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn without_memory(self) -> Self {
+        Self { memory: None, ..self }
+    }
+
+    /// What it met, from one change of its conditions to the next.
+    pub fn phases(&self) -> &[Phase] {
+        self.memory.as_ref().map_or(&[], |memory| &memory.phases)
+    }
+
+    /// The numbers of the packets that were lost or blocked so far, in order.
+    pub fn taken(&self) -> &[u64] {
+        self.memory.as_ref().map_or(&[], |memory| &memory.taken)
+    }
+
+    /// When it was last offered a packet.
+    pub fn last_offered(&self) -> Option<Time> {
+        self.memory.as_ref().and_then(|memory| memory.last_offered)
     }
 
     fn settle(&mut self, now: Time, mut packet: Packet) -> Entered {
@@ -265,14 +293,17 @@ impl Pipe {
         }
         self.shaper.set(now, &settings);
         self.settings = settings;
+        if let Some(memory) = &mut self.memory {
+            memory.begin(now, self.said.clone());
+        }
     }
 
     /// A packet leaves the queue and travels.
     fn travel(&mut self, departed: Time, entered: Entered) {
         let Entered { at: entered, number, packet, lost, corrupted, duplicated, travel, held_back } = entered;
-        self.counts.loss_bursts += u64::from(lost && !self.last_was_lost);
-        self.last_was_lost = lost;
-        if lost {
+        self.counts.loss_bursts += u64::from(lost.is_some() && !self.last_was_lost);
+        self.last_was_lost = lost.is_some();
+        if lost.is_some() {
             self.exit(departed, entered, number, Fate::Lost, packet);
             return;
         }

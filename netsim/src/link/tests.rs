@@ -254,3 +254,17 @@ fn undoing_a_change_goes_back_to_what_was_said() {
     let undone = base.clone().and(&change).and(&base.undoing(&change));
     assert_eq!(undone, base.block(false).delay(ms(0)));
 }
+
+#[cfg(feature = "proxy")]
+#[test]
+fn a_direction_without_a_memory_counts_and_remembers_nothing() {
+    let blocked = Conditions::new().block(true);
+    let mut pipe = Pipe::new("up", 1, &blocked).unwrap().without_memory();
+    for number in 0..1_000 {
+        pipe.push(Time::from_millis(number), packet(10));
+        pipe.change(Time::from_millis(number), &blocked).unwrap();
+    }
+    assert_eq!((pipe.taken(), pipe.phases().len(), pipe.last_offered()), (&[][..], 0, None));
+    while pipe.pop(Time::from_millis(1_000)).is_some() {}
+    assert_eq!(pipe.counts().blocked, 1_000);
+}

@@ -134,6 +134,11 @@ impl NatConfig {
         self
     }
 
+    /// How long it remembers who has been answered for a while.
+    pub(crate) fn timeout_of_streams(&self) -> Duration {
+        self.timeout.0
+    }
+
     /// Whether it draws outside ports instead of preserving them.
     pub(crate) fn draws_ports(&self) -> bool {
         !self.preserve_ports

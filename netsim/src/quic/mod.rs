@@ -32,7 +32,7 @@ use crate::world::{HostId, World};
 
 pub use pinned::{PinnedError, client_config, endpoint_config, server_config};
 pub use socket::{SimRuntime, SimSocket};
-pub use workload::{RunError, Summary, Workload, run, run_clients};
+pub use workload::{Run, RunError, Sample, Summary, Workload, run};
 
 /// The first port given to sockets that do not ask for one (RFC 6335, section 6).
 const FIRST_EPHEMERAL: u16 = 49_152;

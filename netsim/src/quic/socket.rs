@@ -74,7 +74,7 @@ impl AsyncUdpSocket for SimSocket {
             let mut state = self.shared.lock();
             for start in (0..batch.len()).step_by(segment) {
                 let payload = batch.slice(start..batch.len().min(start + segment));
-                let packet = Packet { from, to: transmit.destination, ecn, payload };
+                let packet = Packet::new(from, transmit.destination, payload).ecn(ecn);
                 state.world.send(now, self.host, packet);
             }
         }

@@ -93,6 +93,36 @@ fn faults_are_met_where_a_scenario_has_them() {
     assert_eq!((summary.connections, summary.arrived), (0, 0));
 }
 
+#[test]
+fn every_named_scenario_is_exercised_by_its_default_workload() {
+    for scenario in Scenario::all() {
+        let summary = run(&scenario, 1, Workload::default()).unwrap();
+        summary.coverage.check().unwrap_or_else(|why| panic!("{}: {why}", scenario.name()));
+    }
+}
+
+#[test]
+fn every_named_scenario_is_replayed_and_the_seed_matters_where_something_is_drawn() {
+    let mut random = 0;
+    for scenario in Scenario::all() {
+        // Long enough for the first of what happens; the whole of it is for optimised builds.
+        let scenario = scenario.shortened(Duration::from_secs(22));
+        let first = run_twice(|| trace(&scenario, 1, Workload::Echo));
+        let first = first.unwrap_or_else(|divergence| panic!("{}: {divergence}", scenario.name()));
+        let same = first.hash() == trace(&scenario, 2, Workload::Echo).hash();
+        assert_eq!(same, !scenario.is_random(), "{}", scenario.name());
+        random += usize::from(!same);
+    }
+    assert!(random >= 10, "{random}");
+}
+
+#[test]
+fn a_download_that_is_over_before_the_faults_come_exercises_nothing() {
+    let summary = run(&Scenario::elevator(), 1, Workload::Bulk).unwrap();
+    let why = summary.coverage.check().unwrap_err().to_string();
+    assert!(why.contains("at[0] (10s) both: block: the run ended before it"), "{why}");
+}
+
 /// A client behind a NAT and a server that echoes streams.
 struct Pair {
     world: World,
@@ -188,7 +218,7 @@ fn many_clients_share_a_server() {
     let scenario = Scenario::new("crowd", Duration::from_secs(5))
         .both(Conditions::new().delay(Duration::from_millis(20)).loss(1.0))
         .nat(NatConfig::linux());
-    let summary = run_clients(&scenario, 1, Workload::Echo, 20).unwrap();
+    let summary = Run::new(&scenario).clients(20).run().unwrap();
     assert_eq!(summary.connections, 20);
     assert!(summary.arrived > 20 * 80, "{}", summary.arrived);
 }

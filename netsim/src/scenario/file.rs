@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Scenario;
+use crate::link::CapacityTrace;
 use crate::values::BadValue;
 
 /// Why there is no scenario.
@@ -18,8 +19,16 @@ pub enum ScenarioError {
         /// Names that look like it.
         nearest: Vec<String>,
     },
+    /// A recorded trace is none.
+    #[error("the trace {}: {source}", path.display())]
+    Trace {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BadValue,
+    },
     /// The file cannot be read.
-    #[error("the scenario {} cannot be read: {source}", path.display())]
+    #[error("{} cannot be read: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -58,11 +67,17 @@ impl Scenario {
         }
     }
 
-    /// Reads a scenario from a TOML file. Without a name of its own it has the file's.
+    /// Reads a scenario from a TOML file. Without a name of its own it has the file's. Recorded traces that it
+    /// names are looked for from the folder where it is.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         let text = fs::read_to_string(path)
             .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
-        let mut scenario = Self::from_toml(&text)?;
+        let mut scenario: Self = toml::from_str(&text)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for conditions in scenario.all_conditions() {
+            conditions.read_trace(&mut |file| read_trace(&folder.join(file)))?;
+        }
+        scenario.check()?;
         if scenario.name.is_empty() {
             scenario.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         }
@@ -81,6 +96,13 @@ impl Scenario {
         toml::to_string(self)
             .map_err(|error| BadValue::new(format!("the scenario {:?}", self.name), error.to_string()))
     }
+}
+
+/// A recorded trace in mahimahi's format.
+fn read_trace(path: &Path) -> Result<CapacityTrace, ScenarioError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+    CapacityTrace::parse(&text).map_err(|source| ScenarioError::Trace { path: path.to_owned(), source })
 }
 
 /// The names nearest to one that is not there, at most three.

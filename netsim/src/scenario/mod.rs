@@ -4,13 +4,15 @@
 //! |---|---|
 //! | `file` | reading scenarios from TOML, and what can be wrong with one |
 //! | `named` | the scenarios that come with this crate |
+//! | `parts` | a scenario's parts, for those who look at them or take them away |
 //! | `path` | the world that a scenario describes |
-//! | `plan` | the timeline under one seed |
+//! | `plan` | when each step happens, with all times drawn |
 //! | `span` | lengths of time that are drawn from a range |
 //! | `words` | what happens when, for people |
 
 mod file;
 mod named;
+mod parts;
 mod path;
 mod plan;
 mod span;
@@ -27,7 +29,11 @@ use crate::nat::NatConfig;
 use crate::values::{BadValue, Length};
 
 pub use file::ScenarioError;
+pub(crate) use parts::Part;
 pub use path::Path;
+#[cfg(test)]
+pub(crate) use plan::Occurrence;
+pub use plan::Plan;
 #[cfg(feature = "proxy")]
 pub(crate) use plan::Planned;
 use span::Range;
@@ -115,6 +121,8 @@ pub struct Step {
     move_after: Option<Range>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nat: Option<NatStep>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    luck: Option<u32>,
     #[serde(default, skip_serializing_if = "Conditions::is_empty")]
     both: Conditions,
     #[serde(default, skip_serializing_if = "Conditions::is_empty")]
@@ -414,6 +422,14 @@ impl Step {
     #[must_use]
     pub fn move_after(mut self, from: Duration, to: Duration) -> Self {
         self.move_after = Some(Range { from, to });
+        self
+    }
+
+    /// Draws its times by this number instead of by its place among the steps, so that it keeps them when steps
+    /// before it are taken away.
+    #[must_use]
+    pub fn luck(mut self, number: u32) -> Self {
+        self.luck = Some(number);
         self
     }
 

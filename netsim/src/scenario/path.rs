@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::plan::Planned;
-use super::{NatStep, Scenario};
+use super::plan::{ClientPlan, Planned};
+use super::{NatStep, Plan, Scenario};
 use crate::nat::NatConfig;
 use crate::values::BadValue;
 use crate::world::{Change, HostId, Link, LinkId, NatChange, NetworkId, World};
@@ -20,8 +20,8 @@ pub struct Path {
     pub server: HostId,
     /// The server's address.
     pub server_address: IpAddr,
-    /// The clients' own links: those in the first network and those in the other one.
-    pub links: Vec<LinkId>,
+    /// What is going to happen.
+    pub plan: Plan,
 }
 
 /// Each client may have this many public addresses, one after the other.
@@ -43,7 +43,8 @@ impl Scenario {
         let server = world.host("server");
         let server_address = self.address(Ipv4Addr::new(198, 51, 100, 1), 0xffff, 1);
         world.attach(server, World::INTERNET, [server_address], Link::perfect())?;
-        let mut path = Path { world, clients: Vec::new(), server, server_address, links: Vec::new() };
+        let plan = Plan { scenario: self.clone(), clients: Vec::new() };
+        let mut path = Path { world, clients: Vec::new(), server, server_address, plan };
         for number in 0..clients {
             self.add_client(&mut path, seed, number as u32)?;
         }
@@ -65,10 +66,10 @@ impl Scenario {
             let (up, down) = access.conditions();
             let (link, name) = (Link::new(up, down), format!("{name}.other"));
             let (link, _) = self.add_access(&mut path.world, client, &name, &access.nat, link, fresh()?)?;
-            path.links.push(link);
             other = Some(link);
         }
-        for (at, planned) in self.plan(seed, &name) {
+        let occurrences = self.occurrences(seed, &name);
+        for (at, planned) in self.schedule(&occurrences) {
             let mut plan = |change| path.world.change_at(at, change);
             match (planned, nat, other) {
                 (Planned::Link(direction, conditions), ..) => {
@@ -85,7 +86,7 @@ impl Scenario {
             }
         }
         path.clients.push(client);
-        path.links.push(first);
+        path.plan.clients.push(ClientPlan { first, other, nat, occurrences });
         Ok(())
     }
 

@@ -80,6 +80,35 @@ fn a_recorded_trace_can_stand_in_a_file() {
     assert_eq!(Scenario::from_toml(&read.to_toml().unwrap()).unwrap(), read);
 }
 
+#[test]
+fn a_recorded_trace_can_stand_in_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let load = || Scenario::load(&folder.path().join("mine.toml"));
+    file(
+        "mine.toml",
+        "duration = '10s'\ndown = { trace = 'lte.trace' }\n[[at]]\ntime = '5s'\nup.trace = 'lte.trace'",
+    );
+    let error = load().unwrap_err().to_string();
+    assert!(error.contains("lte.trace cannot be read: "), "{error}");
+    file("lte.trace", "3\n3\nten\n");
+    let error = load().unwrap_err().to_string();
+    assert!(error.contains("lte.trace: trace line 3: \"ten\" is no number of milliseconds"), "{error}");
+    file("lte.trace", "3\n3\n10\n");
+    let inline = "name = 'mine'\nduration = '10s'\ndown.trace = [3, 3, 10]\n[[at]]\ntime = '5s'\nup.trace = [3, 3, 10]";
+    assert_eq!(load().unwrap(), Scenario::from_toml(inline).unwrap());
+    assert_eq!(Scenario::from_toml(&load().unwrap().to_toml().unwrap()).unwrap(), load().unwrap());
+    // A text alone has no folder.
+    refused(
+        "duration = '10s'\ndown = { trace = 'lte.trace' }",
+        &["trace = \"lte.trace\"", "load the scenario"],
+    );
+    refused(
+        "duration = '10s'\ndown = { trace = 7 }",
+        &["line 2", "a list of milliseconds, or the name of a file"],
+    );
+}
+
 #[track_caller]
 fn refused(text: &str, says: &[&str]) {
     let error = Scenario::from_toml(text).unwrap_err().to_string();

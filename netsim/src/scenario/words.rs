@@ -19,16 +19,9 @@ pub(super) fn timeline(scenario: &Scenario) -> Vec<(String, String)> {
     if let Some(silence) = scenario.silence {
         start(format!("workloads talk for 10s, then are silent for {silence}, in turn"));
     }
-    lines.extend(scenario.at.iter().map(|step| (moment(step), happening(step))));
+    lines.extend(scenario.at.iter().map(|step| (step.moment(), happening(step))));
     lines.push((scenario.duration.to_string(), "end".to_owned()));
     lines
-}
-
-fn moment(step: &Step) -> String {
-    match step.every {
-        Some(every) => format!("{}, every {every}", step.time),
-        None => step.time.to_string(),
-    }
 }
 
 fn happening(step: &Step) -> String {

@@ -9,7 +9,7 @@ use crate::nat::{Nat, NatConfig};
 use crate::packet::Packet;
 use crate::queue::EventHeap;
 use crate::time::Time;
-use crate::trace::Trace;
+use crate::trace::{Capture, Trace};
 use crate::values::BadValue;
 
 /// A link to be: the conditions of its two directions.
@@ -51,7 +51,9 @@ impl World {
             due: EventHeap::new(),
             deliveries: VecDeque::new(),
             trace: Trace::new(true),
+            capture: None,
             happenings: Vec::new(),
+            sent: 0,
             now: Time::ZERO,
         }
     }
@@ -60,6 +62,13 @@ impl World {
     #[must_use]
     pub fn without_events(mut self) -> Self {
         self.trace = Trace::new(false);
+        self
+    }
+
+    /// Keeps the packets themselves, payloads included.
+    #[must_use]
+    pub fn with_capture(mut self) -> Self {
+        self.capture = Some(Capture::default());
         self
     }
 

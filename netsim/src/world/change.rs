@@ -51,6 +51,8 @@ pub struct Happening {
     pub at: Time,
     /// What.
     pub change: Change,
+    /// How many mappings a change of a NAT took away.
+    pub mappings: u64,
 }
 
 impl World {
@@ -93,6 +95,7 @@ impl World {
     }
 
     pub(super) fn make(&mut self, now: Time, change: Change) {
+        let before = self.mappings_taken(&change);
         match &change {
             Change::Link(link, direction, conditions) => {
                 self.wires[link.0].pipe_mut(*direction).impose(now, conditions);
@@ -115,7 +118,14 @@ impl World {
                 }
             }
         }
-        self.happenings.push(Happening { at: now, change });
+        let mappings = self.mappings_taken(&change) - before;
+        self.happenings.push(Happening { at: now, change, mappings });
+    }
+
+    /// How many mappings the NAT that this change is about has lost by such changes so far.
+    fn mappings_taken(&self, change: &Change) -> u64 {
+        let Change::Nat(network, _) = change else { return 0 };
+        self.nat_counts(*network).map_or(0, |counts| counts.rebound + counts.forgotten)
     }
 
     fn readdress(&mut self, network: NetworkId, new: IpAddr) {

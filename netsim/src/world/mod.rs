@@ -17,12 +17,12 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::link::{Exit, LinkCounts, Pipe};
+use crate::link::{Exit, LinkCounts, Phase, Pipe};
 use crate::nat::{Nat, NatCounts, Outbound};
 use crate::packet::{Fate, Packet};
 use crate::queue::EventHeap;
 use crate::time::Time;
-use crate::trace::Trace;
+use crate::trace::{Capture, Trace};
 
 pub use build::Link;
 pub use change::{Change, Happening, NatChange};
@@ -82,7 +82,9 @@ pub struct World {
     due: EventHeap<Due>,
     deliveries: VecDeque<Delivery>,
     trace: Trace,
+    capture: Option<Capture>,
     happenings: Vec<Happening>,
+    sent: u64,
     now: Time,
 }
 
@@ -153,14 +155,16 @@ impl World {
     pub const INTERNET: NetworkId = NetworkId(0);
 
     /// A host sends a packet. Time must not run backwards between calls.
-    pub fn send(&mut self, now: Time, host: HostId, packet: Packet) {
+    pub fn send(&mut self, now: Time, host: HostId, mut packet: Packet) {
         self.run_until(now);
-        self.trace.record(now, &packet, Fate::Sent);
+        self.sent += 1;
+        packet.id = self.sent;
+        self.record(now, &packet, Fate::Sent);
         let from = packet.from.ip();
         let interfaces = &self.hosts[host.0].interfaces;
         match interfaces.iter().find(|interface| interface.up && interface.addresses.contains(&from)) {
             Some(interface) => self.enter(now, interface.link, Direction::Up, packet),
-            None => self.trace.record(now, &packet, Fate::InterfaceDown),
+            None => self.record(now, &packet, Fate::InterfaceDown),
         }
     }
 
@@ -185,7 +189,7 @@ impl World {
 
     /// Records that a packet that was delivered found nobody at its port.
     pub fn undeliverable(&mut self, now: Time, packet: &Packet, fate: Fate) {
-        self.trace.record(now, packet, fate);
+        self.record(now, packet, fate);
     }
 
     /// What happened to packets so far.
@@ -198,6 +202,11 @@ impl World {
         self.trace
     }
 
+    /// The packets themselves; none if they were not to be kept.
+    pub fn capture(&self) -> Capture {
+        self.capture.clone().unwrap_or_default()
+    }
+
     /// The changes that were made so far.
     pub fn happenings(&self) -> &[Happening] {
         &self.happenings
@@ -206,6 +215,22 @@ impl World {
     /// What a direction of a link did so far.
     pub fn link_counts(&self, link: LinkId, direction: Direction) -> LinkCounts {
         self.wires[link.0].pipe(direction).counts()
+    }
+
+    /// What a direction of a link met, from one change of its conditions to the next.
+    pub fn phases(&self, link: LinkId, direction: Direction) -> &[Phase] {
+        self.wires[link.0].pipe(direction).phases()
+    }
+
+    /// The numbers of the packets that a direction of a link lost or blocked so far; 1 is the first that it was
+    /// offered.
+    pub fn taken(&self, link: LinkId, direction: Direction) -> &[u64] {
+        self.wires[link.0].pipe(direction).taken()
+    }
+
+    /// When a direction of a link was last offered a packet.
+    pub fn last_offered(&self, link: LinkId, direction: Direction) -> Option<Time> {
+        self.wires[link.0].pipe(direction).last_offered()
     }
 
     /// What all directions of all links did so far, together.
@@ -233,6 +258,13 @@ impl World {
     /// Whom remotes see behind this network's NAT, if there is a NAT and a mapping.
     pub fn mapped(&self, network: NetworkId, inside: SocketAddr, remote: SocketAddr) -> Option<SocketAddr> {
         self.networks[network.0].nat.as_ref()?.mapped(self.now, inside, remote)
+    }
+
+    fn record(&mut self, at: Time, packet: &Packet, fate: Fate) {
+        self.trace.record(at, packet, fate);
+        if let Some(capture) = &mut self.capture {
+            capture.packets.push((at, packet.clone(), fate));
+        }
     }
 
     /// Lets everything happen that is due by now, each at its own moment.
@@ -276,7 +308,7 @@ impl World {
             let wire = &self.wires[link.0];
             let (below, above) = (wire.below, wire.above);
             match (direction, below) {
-                _ if !exit.fate.arrives() => self.trace.record(exit.at, &exit.packet, exit.fate),
+                _ if !exit.fate.arrives() => self.record(exit.at, &exit.packet, exit.fate),
                 (Direction::Up, _) => {
                     self.note_damage(&exit);
                     self.route(now, above, exit.packet);
@@ -294,14 +326,14 @@ impl World {
     /// Damage done on the way is an event of its own; at the last link the arrival says it.
     fn note_damage(&mut self, exit: &Exit) {
         if exit.fate != Fate::Delivered {
-            self.trace.record(exit.at, &exit.packet, exit.fate);
+            self.record(exit.at, &exit.packet, exit.fate);
         }
     }
 
     fn arrive(&mut self, host: HostId, link: LinkId, exit: Exit) {
         let Exit { at, packet, fate, .. } = exit;
         let up = self.hosts[host.0].interfaces.iter().any(|interface| interface.link == link && interface.up);
-        self.trace.record(at, &packet, if up { fate } else { Fate::InterfaceDown });
+        self.record(at, &packet, if up { fate } else { Fate::InterfaceDown });
         if up {
             self.deliveries.push_back(Delivery { at, host, packet });
         }
@@ -314,7 +346,7 @@ impl World {
             let link = *link;
             return self.enter(now, link, Direction::Down, packet);
         }
-        let Some(uplink) = here.uplink else { return self.trace.record(now, &packet, Fate::NoRoute) };
+        let Some(uplink) = here.uplink else { return self.record(now, &packet, Fate::NoRoute) };
         let translated = match &mut here.nat {
             Some(nat) => nat.outbound(now, packet.clone()),
             None => Ok(Outbound::Out(packet.clone())),
@@ -322,7 +354,7 @@ impl World {
         match translated {
             Ok(Outbound::Out(packet)) => self.enter(now, uplink, Direction::Up, packet),
             Ok(Outbound::Back(packet)) => self.route(now, network, packet),
-            Err(fate) => self.trace.record(now, &packet, fate),
+            Err(fate) => self.record(now, &packet, fate),
         }
     }
 
@@ -336,9 +368,9 @@ impl World {
         match translated {
             Ok(packet) => match here.routes.get(&packet.to.ip()).copied() {
                 Some(link) => self.enter(now, link, Direction::Down, packet),
-                None => self.trace.record(now, &packet, Fate::NoRoute),
+                None => self.record(now, &packet, Fate::NoRoute),
             },
-            Err(fate) => self.trace.record(now, &packet, fate),
+            Err(fate) => self.record(now, &packet, fate),
         }
     }
 }

@@ -44,7 +44,8 @@ pub(crate) struct ProxyArguments {
     /// So many bytes on their way at once; packets that come in beyond that are dropped and counted.
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     max_queued_bytes: u64,
-    /// One JSON object in each line: what happens, answers to commands, and a summary.
+    /// Nothing but JSON on the output, one object in each line: what happens, and a summary, as answers to commands
+    /// are in any case.
     #[arg(long)]
     json: bool,
 }
@@ -199,22 +200,16 @@ impl Screen<'_> {
         }
     }
 
+    /// One line of JSON, also for people: what asked may be a script that has started a proxy to be looked at.
     fn answer(&mut self, proxy: &Proxy, line: &str) {
         match perform(proxy, line) {
-            Ok(done) if self.json => self.print(&format!("{}\n", reply(line, &done))),
-            Ok(Reply::Status(status)) => self.print(&words::status(&status)),
-            Ok(Reply::Mappings(mappings)) => self.print(&format!("ok: {mappings} mappings\n")),
-            Ok(_) => self.print("ok\n"),
+            Ok(done) => self.print(&format!("{}\n", reply(line, &done))),
             Err(error) => self.refuse(&error.to_string()),
         }
     }
 
     fn refuse(&mut self, reason: &str) {
-        if self.json {
-            self.print(&format!("{}\n", refusal(reason)));
-        } else {
-            self.print(&format!("error: {reason}\n"));
-        }
+        self.print(&format!("{}\n", refusal(reason)));
     }
 
     fn json(&mut self, event: &str, mut object: Value) {

@@ -34,8 +34,9 @@ impl Engine {
         let duration = scenario.duration();
         self.events.push(Event::Scenario { name: scenario.name().into(), duration_ms: millis(duration) });
         self.begin_network(now, nats, &up, &down);
-        let plan = scenario.plan(self.options.seed, "client").into_iter();
-        let mut plan: Vec<_> = plan.map(|(at, planned)| (now + at.since_start(), planned)).collect();
+        let plan = scenario.schedule(&scenario.occurrences(self.options.seed, "client"));
+        let mut plan: Vec<_> =
+            plan.into_iter().map(|(at, planned)| (now + at.since_start(), planned)).collect();
         plan.sort_by_key(|(at, _)| *at);
         self.plan = plan.into();
         self.scenario = Some(Stage { scenario, began: now, ended: false });

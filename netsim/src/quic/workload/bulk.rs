@@ -1,27 +1,26 @@
 //! One large download.
 
 use quinn::{Connection, ConnectionError};
-use tokio::time::Instant;
 
-use super::Tally;
+use super::{Client, Tally};
 
 const BYTES: usize = 16 << 20;
 const CHUNK: usize = 64 << 10;
 
 /// Asks for it, and reads until it is complete.
-pub(super) async fn fetch(connection: &Connection, tally: &Tally) -> Result<(), ConnectionError> {
+pub(super) async fn fetch(client: &Client, connection: &Connection) -> Result<(), ConnectionError> {
     let (mut ask, mut receive) = connection.open_bi().await?;
     // An empty request that is finished is answered as well; what fails is seen by the reading.
     ask.finish().ok();
-    let mut last = Instant::now();
     let mut got = 0;
     while let Ok(Some(chunk)) = receive.read_chunk(CHUNK, true).await {
         got += chunk.bytes.len();
-        let now = Instant::now();
-        let mut total = tally.lock();
-        total.arrived += chunk.bytes.len() as u64;
-        total.longest_gap = total.longest_gap.max(now - last);
-        last = now;
+        let now = client.sim.now();
+        client.tally.arrived(now, chunk.bytes.len() as u64, None);
+        client.gap.ends(now);
+        if got < BYTES {
+            client.gap.waits(now);
+        }
     }
     match connection.close_reason() {
         Some(reason) if got < BYTES => Err(reason),

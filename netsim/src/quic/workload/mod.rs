@@ -2,7 +2,7 @@
 //!
 //! | workload | what the client does |
 //! |---|---|
-//! | `echo` | sends 200 bytes every 50 ms on one stream and waits for each to come back |
+//! | `echo` | sends 200 bytes every 50 ms, and 4000 once a second, on one stream; each message comes back |
 //! | `flow` | both sides send a datagram of 160 bytes every 20 ms, as a call does |
 //! | `bulk` | fetches 16 MiB over one stream, and ends when it has them |
 //!
@@ -12,30 +12,28 @@
 mod bulk;
 mod echo;
 mod flow;
+mod summary;
+mod tally;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, Endpoint, TransportConfig, VarInt};
 use tokio::time::Instant;
 
 use super::{PinnedError, Sim, client_config, server_config, simulate};
-use crate::link::LinkCounts;
-use crate::nat::NatCounts;
-use crate::packet::Fate;
 use crate::scenario::Scenario;
-use crate::time::Time;
-use crate::trace::Trace;
 use crate::values::BadValue;
-use crate::world::{Change, Direction, Happening, NatChange};
+
+pub use summary::{Sample, Summary};
+use tally::{Gap, Tally};
 
 /// A program to run over a scenario.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Workload {
-    /// Messages that come back.
+    /// Messages of 200 bytes, and sometimes of 4000, that come back.
     #[default]
     Echo,
     /// Datagrams at a steady pace, both ways.
@@ -59,140 +57,113 @@ pub enum RunError {
     Tls(#[from] PinnedError),
 }
 
-/// What became of a run.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Summary {
-    /// The scenario's name.
-    pub scenario: String,
-    /// The seed.
-    pub seed: u64,
-    /// When it ended.
-    pub at: Time,
-    /// What happened to packets.
-    pub trace: Trace,
-    /// What the clients' own links did, together.
-    pub links: LinkCounts,
-    /// What the NATs did, together.
-    pub nats: NatCounts,
-    /// What was done to the world.
-    pub happenings: Vec<Happening>,
-    /// Connections that the clients made.
-    pub connections: u64,
-    /// Messages, datagrams or bytes that were sent.
-    pub sent: u64,
-    /// Messages that came back, or datagrams or bytes that arrived.
-    pub arrived: u64,
-    /// For each message that came back its round trip, for each datagram its way; sorted.
-    pub latencies: Vec<Duration>,
-    /// The longest time in which nothing arrived, silences aside.
-    pub longest_gap: Duration,
-}
-
-impl Summary {
-    /// The faults that packets and connections really met, by kind; those that did not happen are not there.
-    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
-        let mut faults = BTreeMap::new();
-        for (fate, count) in self.trace.fates() {
-            if !matches!(fate, Fate::Sent | Fate::Delivered) {
-                faults.insert(fate.name(), *count);
-            }
-        }
-        let is =
-            |what: fn(&Change) -> bool| self.happenings.iter().filter(|it| what(&it.change)).count() as u64;
-        let changes = [
-            ("reordered", self.links.reordered),
-            ("nat_mappings_expired", self.nats.expired),
-            ("nat_mappings_rebound", self.nats.rebound),
-            ("nat_reboots", is(|change| matches!(change, Change::Nat(_, NatChange::Reboot)))),
-            ("nat_mappings_forgotten", self.nats.forgotten),
-            ("link_changes", is(|change| matches!(change, Change::Link(..)))),
-            ("interface_changes", is(|change| matches!(change, Change::Interface(..)))),
-        ];
-        faults.extend(changes.into_iter().filter(|(_, count)| *count > 0));
-        faults
-    }
-
-    /// Packets that hosts sent.
-    pub fn packets(&self) -> u64 {
-        self.trace.fates().get(&Fate::Sent).copied().unwrap_or(0)
-    }
-
-    /// The latency that this share of all (0 to 1) did not exceed; nothing if there was none.
-    pub fn latency(&self, share: f64) -> Option<Duration> {
-        let last = self.latencies.len().checked_sub(1)?;
-        self.latencies.get((last as f64 * share).round() as usize).copied()
-    }
-}
-
 /// Runs a workload over a scenario, with one client.
 pub fn run(scenario: &Scenario, seed: u64, workload: Workload) -> Result<Summary, RunError> {
-    run_clients(scenario, seed, workload, 1)
+    Run::new(scenario).seed(seed).workload(workload).run()
 }
 
-/// Runs a workload over a scenario with many clients at one server, each on a path of its own.
-pub fn run_clients(
-    scenario: &Scenario,
+/// A run to be.
+///
+/// ```
+/// # use bowline_netsim::Scenario;
+/// # use bowline_netsim::quic::{Run, Workload};
+/// let summary = Run::new(&Scenario::geo()).seed(7).workload(Workload::Flow).clients(2).run().unwrap();
+/// assert_eq!(summary.connections, 2);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Run<'a> {
+    scenario: &'a Scenario,
     seed: u64,
     workload: Workload,
     clients: usize,
-) -> Result<Summary, RunError> {
-    let path = scenario.build_clients(seed, clients)?;
-    let (hosts, links, server, server_ip) = (path.clients, path.links, path.server, path.server_address);
-    let to = SocketAddr::new(server_ip, 443);
-    let tally = Tally::default();
-    let finished = simulate(path.world, scenario.duration(), async |sim: Sim| -> Result<(), RunError> {
-        let mut config = server_config()?;
-        config.transport_config(transport());
-        let listener = sim.endpoint(server, to, Some(config))?;
-        tokio::spawn(serve(sim.clone(), listener, workload, tally.clone()));
-        let mut running = Vec::new();
-        for (number, host) in hosts.into_iter().enumerate() {
-            let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-            let any = any.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-            let mut endpoint = sim.endpoint(host, any, None)?;
-            let mut config = client_config(&format!("client{number}"))?;
-            config.transport_config(transport());
-            endpoint.set_default_client_config(config);
-            let client = Client {
-                sim: sim.clone(),
-                endpoint,
-                to,
-                silence: scenario.silence_between(),
-                tally: tally.clone(),
-            };
-            running.push(tokio::spawn(client.stay(workload)));
-        }
-        for client in running {
-            // A panic of a client is a bug here; it has been printed, and its figures are missing.
-            client.await.ok();
-        }
-        Ok(())
-    })?;
-    // The limit ends most runs; that is no error.
-    finished.output.unwrap_or(Ok(()))?;
-    let mut total = tally.lock().clone();
-    total.latencies.sort_unstable();
-    let world = finished.world;
-    let mut sum = LinkCounts::default();
-    for link in links {
-        sum += world.link_counts(link, Direction::Up);
-        sum += world.link_counts(link, Direction::Down);
+    capture: bool,
+    light: bool,
+}
+
+impl<'a> Run<'a> {
+    /// The default workload with seed 1 and one client.
+    pub fn new(scenario: &'a Scenario) -> Self {
+        Self { scenario, seed: 1, workload: Workload::default(), clients: 1, capture: false, light: false }
     }
-    Ok(Summary {
-        scenario: scenario.name().to_owned(),
-        seed,
-        at: finished.at,
-        links: sum,
-        nats: world.all_nat_counts(),
-        happenings: world.happenings().to_vec(),
-        trace: world.into_trace(),
-        connections: total.connections,
-        sent: total.sent,
-        arrived: total.arrived,
-        latencies: total.latencies,
-        longest_gap: total.longest_gap,
-    })
+
+    /// The same seed gives the same run.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// What the clients do.
+    #[must_use]
+    pub fn workload(mut self, workload: Workload) -> Self {
+        self.workload = workload;
+        self
+    }
+
+    /// So many clients at one server, 1 to 1000, each on a path of its own.
+    #[must_use]
+    pub fn clients(mut self, clients: usize) -> Self {
+        self.clients = clients;
+        self
+    }
+
+    /// Keeps the packets themselves, so that [`Summary::capture`] has something to write.
+    #[must_use]
+    pub fn capture(mut self) -> Self {
+        self.capture = true;
+        self
+    }
+
+    /// Keeps no events, only their hash and their counts. For many runs, and for long ones.
+    #[must_use]
+    pub fn light(mut self) -> Self {
+        self.light = true;
+        self
+    }
+
+    /// Runs.
+    pub fn run(&self) -> Result<Summary, RunError> {
+        let Self { scenario, seed, workload, .. } = *self;
+        let mut path = scenario.build_clients(seed, self.clients)?;
+        if self.light {
+            path.world = path.world.without_events();
+        }
+        if self.capture {
+            path.world = path.world.with_capture();
+        }
+        let to = SocketAddr::new(path.server_address, 443);
+        let tally = Tally::default();
+        let gaps: Vec<_> = path.clients.iter().map(|_| Gap::default()).collect();
+        let (hosts, server) = (path.clients, path.server);
+        let finished = simulate(path.world, scenario.duration(), async |sim: Sim| -> Result<(), RunError> {
+            let mut config = server_config()?;
+            config.transport_config(transport());
+            let listener = sim.endpoint(server, to, Some(config))?;
+            tokio::spawn(serve(sim.clone(), listener, workload, tally.clone()));
+            let mut running = Vec::new();
+            for ((number, host), gap) in hosts.into_iter().enumerate().zip(&gaps) {
+                let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+                let any = any.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+                let mut endpoint = sim.endpoint(host, any, None)?;
+                let mut config = client_config(&format!("client{number}"))?;
+                config.transport_config(transport());
+                endpoint.set_default_client_config(config);
+                let silence = scenario.silence_between();
+                let (sim, tally, gap) = (sim.clone(), tally.clone(), gap.clone());
+                running.push(tokio::spawn(Client { sim, endpoint, to, silence, tally, gap }.stay(workload)));
+            }
+            for client in running {
+                // A panic of a client is a bug here; it has been printed, and its figures are missing.
+                client.await.ok();
+            }
+            Ok(())
+        })?;
+        // The limit ends most runs; that is no error.
+        finished.output.unwrap_or(Ok(()))?;
+        let longest_gap = gaps.iter().map(|gap| gap.longest(finished.at)).max().unwrap_or_default();
+        let total = tally.lock().clone();
+        Ok(Summary::new(scenario, seed, finished.world, finished.at, &path.plan, total, longest_gap))
+    }
 }
 
 /// Quinn's defaults, but a connection outlives the silences and the outages of the scenarios, 2 minutes.
@@ -202,41 +173,13 @@ fn transport() -> Arc<TransportConfig> {
     Arc::new(transport)
 }
 
-/// What both sides write down together.
-#[derive(Clone, Debug, Default)]
-struct Tally(Arc<Mutex<Total>>);
-
-#[derive(Clone, Debug, Default)]
-struct Total {
-    connections: u64,
-    sent: u64,
-    arrived: u64,
-    latencies: Vec<Duration>,
-    longest_gap: Duration,
-}
-
-impl Tally {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Total> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sent(&self, count: u64) {
-        self.lock().sent += count;
-    }
-
-    fn arrived(&self, latency: Duration) {
-        let mut total = self.lock();
-        total.arrived += 1;
-        total.latencies.push(latency);
-    }
-}
-
 struct Client {
     sim: Sim,
     endpoint: Endpoint,
     to: SocketAddr,
     silence: Option<Duration>,
     tally: Tally,
+    gap: Gap,
 }
 
 /// How long a client talks before it is silent, where a scenario has silences.
@@ -246,16 +189,24 @@ impl Client {
     /// Dials, talks, and dials again when the connection dies; for as long as the run lasts.
     async fn stay(self, workload: Workload) {
         loop {
+            self.gap.waits(self.sim.now());
             let Ok(connecting) = self.endpoint.connect(self.to, "server.test") else { return };
             let Ok(connection) = connecting.await else { continue };
             self.tally.lock().connections += 1;
             match workload {
                 Workload::Echo => echo::talk(&self, &connection).await,
-                Workload::Flow => flow::talk(&self.sim, &connection, self.silence, &self.tally).await,
-                Workload::Bulk if bulk::fetch(&connection, &self.tally).await.is_ok() => return,
+                Workload::Flow => flow::talk(&self.flow(), &connection).await,
+                Workload::Bulk if bulk::fetch(&self, &connection).await.is_ok() => return,
                 Workload::Bulk => {}
             }
         }
+    }
+}
+
+impl Client {
+    fn flow(&self) -> flow::Side {
+        let (sim, tally, gap) = (self.sim.clone(), self.tally.clone(), Some(self.gap.clone()));
+        flow::Side { sim, silence: self.silence, tally, gap }
     }
 }
 
@@ -266,7 +217,9 @@ async fn serve(sim: Sim, listener: Endpoint, workload: Workload, tally: Tally) {
             let Ok(connection) = incoming.await else { return };
             match workload {
                 Workload::Echo => echo::answer(&connection).await,
-                Workload::Flow => flow::talk(&sim, &connection, None, &tally).await,
+                Workload::Flow => {
+                    flow::talk(&flow::Side { sim, silence: None, tally, gap: None }, &connection).await
+                }
                 Workload::Bulk => bulk::give(&connection, &tally).await,
             }
         });

@@ -124,7 +124,7 @@ impl Inbox {
                 return (Arrival::Violation("a fragment of a reliable message (rule W12)"), None);
             }
             let limit = usize::try_from(self.granted.bytes).unwrap_or(usize::MAX);
-            return match self.fragments.take(body, limit) {
+            return match self.fragments.take(body, deadline, limit) {
                 Ok(Some(payload)) => whole(payload, redelivered, deadline),
                 Ok(None) => (Arrival::Part, None),
                 Err(_) => (Arrival::Violation("fragments that overlap (rule W12)"), None),
