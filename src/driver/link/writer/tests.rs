@@ -51,7 +51,7 @@ async fn a_flood_of_datagrams_leaves_streams_their_share() {
             {
                 return Poll::Ready(now - said);
             }
-            match writer.poll(cx) {
+            match writer.poll(cx, Instant::now()) {
                 0 => return Poll::Pending,
                 freed => room += freed as i64,
             }
