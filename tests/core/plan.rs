@@ -450,7 +450,7 @@ pub(crate) fn heal(world: &mut World) {
     }
     world.check();
     check_end(world, calm, connected_after);
-    if calm >= 3 {
+    if calm >= 3 && !world.model.lied {
         check_empty(world);
     }
     let now = world.now;
