@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Liars,
     /// Sessions are closed.
     Closing,
+    /// Links die in the middle of large messages.
+    Bulk,
 }
 
 #[derive(Clone, Debug)]
@@ -131,6 +133,26 @@ fn size(rng: &mut Rng) -> usize {
     }
 }
 
+/// Large messages among others, and moments in which they are on their way.
+fn bulk(mixed: bool, rng: &mut Rng) -> Op {
+    let label = rng.range(0, 2) as usize;
+    match rng.range(0, 19) {
+        0..=4 => {
+            let size = rng.range(LARGE as u64 + 1, MAX_BODY as u64) as usize;
+            Op::Send { side: side(rng), label, size, count: rng.range(1, 3), life: life(mixed, rng) }
+        }
+        5..=12 => Op::Wait(*rng.pick(&[1, 5, 20, 50, 100, 200, 400])),
+        13 | 14 => {
+            let notice = |rng: &mut Rng| Some(*rng.pick(&[0, 5, 30]));
+            Op::Cut { which: 0, keep: rng.range(0, 100), notices: [notice(rng), notice(rng)] }
+        }
+        15 => Op::Recv { side: side(rng), label, count: 20 },
+        16 => Op::Cancel { side: side(rng), label, which: rng.range(0, 2) as usize },
+        17 => Op::RejectTransfer { side: side(rng), label, which: rng.range(0, 2) as usize },
+        _ => op(Kind::Links, mixed, rng),
+    }
+}
+
 fn life(mixed: bool, rng: &mut Rng) -> Life {
     match rng.range(0, 9) {
         0 if mixed => Life::Ever,
@@ -164,7 +186,10 @@ impl Plan {
             },
             stores,
             store_ms: *rng.pick(&[(0, 0), (1, 20), (10, 1000), (100, 8000)]),
-            policy: *rng.pick(&[ReconnectPolicy::Standard, ReconnectPolicy::Responsive]),
+            policy: match kind {
+                Kind::Bulk => ReconnectPolicy::Responsive,
+                _ => *rng.pick(&[ReconnectPolicy::Standard, ReconnectPolicy::Responsive]),
+            },
             heartbeat: Duration::from_secs(*rng.pick(&[2, 5, 15])),
             acks: rng.percent(70),
             room: *rng.pick(&[(1, 1), (500, 5000), (65_536, 65_536)]),
@@ -197,6 +222,9 @@ fn second_thought(rng: &mut Rng) -> Op {
 
 fn op(kind: Kind, mixed: bool, rng: &mut Rng) -> Op {
     let label = rng.range(0, 2) as usize;
+    if kind == Kind::Bulk {
+        return bulk(mixed, rng);
+    }
     if mixed && rng.percent(12) {
         return second_thought(rng);
     }
@@ -244,7 +272,7 @@ fn trouble(kind: Kind, rng: &mut Rng) -> Op {
     let notice = *rng.pick(&[None, Some(0), Some(200)]);
     let lost = if kind == Kind::Liars { rng.range(0, 3) as usize } else { 0 };
     match kind {
-        Kind::Links => Op::Wait(1000),
+        Kind::Links | Kind::Bulk => Op::Wait(1000),
         Kind::Forgetful if rng.percent(15) => Op::RestartDialer { lost, notice },
         Kind::Forgetful => Op::RestartAcceptor { lost, notice },
         Kind::Stores | Kind::Liars if rng.percent(50) => Op::RestartDialer { lost, notice },
@@ -450,7 +478,7 @@ pub(crate) fn heal(world: &mut World) {
     }
     world.check();
     check_end(world, calm, connected_after);
-    if calm >= 3 {
+    if calm >= 3 && !world.model.lied {
         check_empty(world);
     }
     let now = world.now;

@@ -177,6 +177,11 @@ fn properties_all_modes_stores_lose_their_tail() {
 }
 
 #[test]
+fn properties_all_modes_large_messages() {
+    campaign(Kind::Bulk, true, 400);
+}
+
+#[test]
 fn properties_all_modes_sessions_are_closed() {
     campaign(Kind::Closing, true, 300);
 }

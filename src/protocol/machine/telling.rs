@@ -354,6 +354,7 @@ impl Machine {
             local.outbox.resume_bodies(&lane.partial);
         }
         local.heard = true;
+        local.outbox.expire(now);
         let mut ended: u64 = lane
             .verdicts
             .iter()

@@ -169,8 +169,8 @@ impl Outbox {
         let deadline = self.entries.get(sequence).and_then(|entry| entry.deadline);
         match deadline {
             _ if self.mode == Delivery::ReliableLatest && sequence + 1 < self.next => Outcome::Superseded,
-            Some(_) => Outcome::Expired,
-            None => Outcome::Cancelled,
+            Some(deadline) if !self.deadlines.contains(&(deadline, sequence)) => Outcome::Expired,
+            _ => Outcome::Cancelled,
         }
     }
 
