@@ -200,8 +200,9 @@ impl Machine {
             let outbox = Outbox::restore(lane.delivery, lane.next, open, &lane.doubted, now);
             let mut local = channels::Local::new(id, outbox);
             local.finished = lane.finished;
-            // Whether the peer had heard the floor is not remembered.
-            local.unheard = (local.outbox.floor() > 0).then(|| local.outbox.floor());
+            // Whether the peer had heard the floor is not remembered. Of what is unreliable it keeps none.
+            let floor = Some(local.outbox.floor()).filter(|&floor| floor > 0);
+            local.unheard = floor.filter(|_| local.outbox.mode().is_reliable());
             machine.channels.insert_local(key, local);
         }
         if let Some(peer_epoch) = snapshot.peer_epoch {
