@@ -106,6 +106,16 @@ impl Task {
                 Output::CloseLink { link, code, reason } => self.close_link(link, code, reason),
                 Output::Dial { attempt, timeout } => self.dial(attempt, timeout),
                 Output::AbortDial => self.dialing = None,
+                Output::Probe { link } => {
+                    if let Some(writer) = self.links.get_mut(&link) {
+                        writer.probe();
+                    }
+                }
+                Output::Rebind { link } => {
+                    if let Some(writer) = self.links.get_mut(&link) {
+                        writer.rebind(&shared.env);
+                    }
+                }
                 Output::Abandon { link, channel, sequence } => {
                     if let Some(writer) = self.links.get_mut(&link) {
                         writer.abandon(channel, sequence);

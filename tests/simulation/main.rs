@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `world` | two programs on the two ends of a scenario |
 //! | `beside` | what a large transfer does to the messages beside it |
+//! | `survival` | rebindings, silence and blackouts, and how long they last |
 
 mod beside;
+mod survival;
 mod world;

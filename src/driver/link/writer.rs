@@ -1,6 +1,6 @@
 //! The sending side of a link: control frames first, then heartbeats and other datagrams, then the streams in turn.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -103,6 +103,25 @@ impl Writer {
                 let pushed = self.streams.push_body(body, priority);
                 self.check(channel, pushed);
             }
+        }
+    }
+
+    /// Queues a datagram of padding.
+    pub(crate) fn probe(&mut self) {
+        self.datagrams.push_probe();
+    }
+
+    /// Goes on from another local socket, with everything that this connection is: for a dialed one, which has its socket for
+    /// itself (rule H5).
+    pub(crate) fn rebind(&mut self, env: &Environment) {
+        let Some(endpoint) = &self.socket else { return };
+        let unspecified: SocketAddr = match self.remote {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        match env.sockets.bind(unspecified).and_then(|socket| endpoint.rebind_abstract(socket)) {
+            Ok(()) => tracing::debug!(link = self.id.0, "another socket"),
+            Err(error) => tracing::debug!(link = self.id.0, %error, "no other socket"),
         }
     }
 
@@ -250,3 +269,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,6 +160,9 @@ impl Machine {
         if channel.inbox.deadline().is_some_and(|deadline| deadline <= now) {
             let gone = channel.inbox.expire(now);
             self.pass(key, gone, now);
+            // Of unreliable messages nothing is told, but that may have been the last one.
+            self.wakes.insert(Wake::Readable(key));
+            self.ack_handled(key, now);
         }
         let Some(channel) = self.channels.get_mut(key) else { return };
         for message in channel.inbox.expire_returned(now) {

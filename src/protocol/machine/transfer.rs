@@ -166,7 +166,8 @@ impl Machine {
                 local.hold = mark.batch;
             }
             let tell = tell
-                || local.outbox.has_skips_to_tell(local.window.messages)
+                || (!local.told_end && local.end().is_some())
+                || local.has_skips_to_tell()
                 || local.outbox.needs_floor(local.told_floor, local.window.messages);
             let link = self.attached.as_ref().map(|attached| attached.link);
             let abandoned = local.outbox.take_abandoned();

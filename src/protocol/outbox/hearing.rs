@@ -44,6 +44,14 @@ impl Outbox {
 
     /// Ends `start..end`, as far as still unresolved, as the peer's word says. Returns how many that were.
     pub fn on_verdict(&mut self, start: Sequence, end: Sequence, why: &Why) -> u64 {
+        let doubted = match why {
+            Why::Rejected(_) => 0,
+            Why::Expired | Why::Superseded | Why::Skipped => self.resolve_doubted(start, end),
+        };
+        doubted + self.end_as(start, end, why)
+    }
+
+    fn end_as(&mut self, start: Sequence, end: Sequence, why: &Why) -> u64 {
         let outcome = match why {
             Why::Rejected(reason) => Outcome::Rejected { reason: reason.clone() },
             Why::Expired => Outcome::Expired,
@@ -51,5 +59,13 @@ impl Outbox {
             Why::Skipped => return self.resolve_skipped(start, end),
         };
         self.resolve(start, end, &outcome)
+    }
+
+    /// That the peer has not handled a message says nothing of what it did before it lost its memory.
+    fn resolve_doubted(&mut self, start: Sequence, end: Sequence) -> u64 {
+        let doubted = |entry: &&super::Entry| entry.redelivered && entry.state != State::Resolved;
+        let doubted: Vec<Sequence> =
+            self.entries.range(start, end).filter(doubted).map(|entry| entry.sequence).collect();
+        doubted.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, &Outcome::Unknown)).sum()
     }
 }

@@ -94,6 +94,7 @@ impl Outbox {
             transit.at_peer = if held < size { held } else { 0 };
             transit.offset = transit.at_peer;
             super::note_progress(&mut self.progressed, *sequence, *sequence + 1);
+            super::note_progress(&mut self.progressed, *sequence, *sequence + 1);
         }
     }
 
@@ -120,10 +121,15 @@ impl Outbox {
                 self.give_up(self.cursor - 1, Outcome::Expired);
                 continue;
             }
-            if !self.is_allowed(self.cursor, u64::from(entry.size), entry.batch, to) {
+            let (size, batch) = (entry.size, entry.batch);
+            if batch > to.durable {
                 return None;
             }
-            if entry.size as usize <= LARGE {
+            if !self.is_allowed(self.cursor, u64::from(size), to) {
+                self.make_way(self.cursor);
+                return None;
+            }
+            if size as usize <= LARGE {
                 return self.write(to.heard, now);
             }
             self.bodies.entry(self.cursor).or_default().queued = true;
@@ -132,10 +138,7 @@ impl Outbox {
     }
 
     /// Whether a message may be written, or for a large one its place in the row be passed.
-    fn is_allowed(&self, sequence: Sequence, size: u64, batch: u64, to: Writable) -> bool {
-        if batch > to.durable {
-            return false;
-        }
+    fn is_allowed(&self, sequence: Sequence, size: u64, to: Writable) -> bool {
         if !self.mode.is_reliable() {
             return to.heard;
         }
@@ -242,6 +245,7 @@ impl Outbox {
             }
             if !entry.counted {
                 if self.used_large.saturating_add(size) > to.window.large {
+                    self.make_way(sequence);
                     return None;
                 }
                 (entry.counted, entry.written) = (true, true);
