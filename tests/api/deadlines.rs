@@ -255,14 +255,14 @@ async fn a_large_message_that_expires_halfway_is_freed_at_both_ends() {
     for mode in RELIABLE {
         let mut line = begun(&net, &mode.to_string(), channel(mode)).await;
         // So much of it passes, and no more until it is over.
-        net.relay.allow(Some(2 * KIB * KIB));
+        net.relay.allow(Way::ToAcceptor, 2 * KIB * KIB);
         let large = line.out.send_with(payload(1, SIZE), brief()).await.unwrap();
         until("a part", || line.peer_out.stats().partial_bytes > 0).await;
         assert!(line.out.stats().outbox_bytes >= SIZE);
         until("the end at the sender", || line.out.stats().outbox_bytes == 0).await;
         until("the end at the receiver", || line.peer_out.stats().partial_bytes == 0).await;
         assert_eq!(line.peer.transfers(), []);
-        net.relay.allow(None);
+        net.relay.allow_all();
         assert_eq!(is_over(&large).await, Outcome::Expired, "{mode}");
         let after = line.out.send(payload(2, 10)).await.unwrap();
         let message = take(&mut line.peer).await;
@@ -282,11 +282,11 @@ async fn what_cannot_be_reassembled_in_time_is_freed() {
     for mode in [Delivery::Unreliable, Delivery::UnreliableSequenced] {
         let mut line = begun(&net, &mode.to_string(), channel(mode).deadline(Some(BRIEF))).await;
         // Some of its pieces pass.
-        net.relay.allow(Some(8_000));
+        net.relay.allow(Way::ToAcceptor, 8_000);
         drop(line.out.send(payload(1, 30_000)).await.unwrap());
         until("a part", || line.peer_out.stats().partial_bytes > 0).await;
         until("its end", || line.peer_out.stats().partial_bytes == 0).await;
-        net.relay.allow(None);
+        net.relay.allow_all();
         within("another one", async {
             loop {
                 drop(line.out.send(payload(2, 100)).await.unwrap());

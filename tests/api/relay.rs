@@ -46,8 +46,9 @@ pub(crate) struct Counts {
     pub(crate) dropped: usize,
     /// Held back, and not released yet.
     pub(crate) held: usize,
-    /// UDP payload that was passed on to the acceptor.
+    /// UDP payload that was passed on.
     pub(crate) to_acceptor: usize,
+    pub(crate) to_dialer: usize,
     pub(crate) flows: usize,
 }
 
@@ -76,8 +77,8 @@ struct Rules {
     /// What is held back: packets this way of at least so many bytes.
     holding: Option<(Way, usize)>,
     held: Vec<Held>,
-    /// So many bytes may still pass to the acceptor.
-    allowance: Option<usize>,
+    /// So many bytes may still pass this way.
+    allowance: Option<(Way, usize)>,
     log: Option<Vec<Packet>>,
 }
 
@@ -197,9 +198,14 @@ impl Relay {
         self.core.counts.send_modify(|counts| counts.held = 0);
     }
 
-    /// So many bytes still pass to the acceptor; after that nothing does. `None`: everything passes.
-    pub(crate) fn allow(&self, bytes: Option<usize>) {
-        self.core.rules().allowance = bytes;
+    /// So many bytes still pass this way; after that nothing does.
+    pub(crate) fn allow(&self, way: Way, bytes: usize) {
+        self.core.rules().allowance = Some((way, bytes));
+    }
+
+    /// Everything may pass again.
+    pub(crate) fn allow_all(&self) {
+        self.core.rules().allowance = None;
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -299,8 +305,9 @@ impl Core {
         let mut lost = unlucky || cut || blocked || packet.bytes > rules.widest;
         let held = !lost
             && rules.holding.is_some_and(|(way, least)| way.covers(packet.way) && packet.bytes >= least);
-        let forward = packet.way == Way::ToAcceptor;
-        if let Some(left) = rules.allowance.as_mut().filter(|_| forward && !lost && !held) {
+        if let Some((_, left)) =
+            rules.allowance.as_mut().filter(|(way, _)| way.covers(packet.way) && !lost && !held)
+        {
             lost = *left < packet.bytes;
             *left = if lost { 0 } else { *left - packet.bytes };
         }
@@ -312,7 +319,11 @@ impl Core {
         self.counts.send_modify(|counts| {
             counts.seen += 1;
             counts.dropped += usize::from(lost);
-            counts.to_acceptor += if forward && !lost && !held { packet.bytes } else { 0 };
+            match packet.way {
+                _ if lost || held => {}
+                Way::ToAcceptor => counts.to_acceptor += packet.bytes,
+                Way::ToDialer | Way::Both => counts.to_dialer += packet.bytes,
+            }
         });
         match (lost, held) {
             (true, _) => Fate::Lost,

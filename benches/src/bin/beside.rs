@@ -117,13 +117,12 @@ async fn connect(accepting: &tokio::runtime::Runtime) -> Result<(Session, Sessio
 
 /// Says a line each millisecond, at least so many and until `over`; each says when it was said. Says how many.
 async fn talk(chat: &Channel, over: impl Fn() -> bool, least: usize) -> Result<usize, Failure> {
-    let start = started();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut said = 0;
     while said < least || !over() {
         ticks.tick().await;
-        let line = start.elapsed().as_nanos().to_be_bytes();
+        let line = elapsed().as_nanos().to_be_bytes();
         drop(chat.send(Bytes::copy_from_slice(&line)).await?);
         said += 1;
     }
@@ -132,14 +131,13 @@ async fn talk(chat: &Channel, over: impl Fn() -> bool, least: usize) -> Result<u
 
 /// Takes so many lines; how long each took.
 async fn listen(lines: &mut Inbox, count: usize) -> Vec<Duration> {
-    let start = started();
     let mut took = Vec::with_capacity(count);
     while took.len() < count
         && let Some(line) = lines.recv().await
     {
         if let Ok(said) = line.payload()[..].try_into().map(u128::from_be_bytes) {
             let said = Duration::from_nanos(u64::try_from(said).unwrap_or(u64::MAX));
-            took.push(start.elapsed().saturating_sub(said));
+            took.push(elapsed().saturating_sub(said));
         }
     }
     took
@@ -160,7 +158,7 @@ async fn transfer(
     chat: &Channel,
     mut lines: Inbox,
 ) -> Result<Round, Failure> {
-    let begun = started().elapsed();
+    let begun = elapsed();
     let taking = accepting.spawn(async move {
         let size = large.recv().await.map(|message| message.payload().len());
         (size, large)
@@ -182,7 +180,7 @@ async fn transfer(
     });
     let receipt = files.send(Bytes::from(vec![7; LARGE])).await?;
     let said = talk(chat, || matches!(receipt.progress(), bowline::Progress::Resolved(_)), 1).await?;
-    let transfer = started().elapsed() - begun;
+    let transfer = elapsed() - begun;
     count.send(said).map_err(|_| "the listener is gone")?;
     receipt.await?;
     let (size, large) = taking.await?;
@@ -193,11 +191,11 @@ async fn transfer(
     Ok(Round { took, transfer, large, lines })
 }
 
-/// What all times count from.
+/// The time since this was asked first.
 #[allow(clippy::disallowed_methods, reason = "a benchmark measures the time")]
-fn started() -> Instant {
+fn elapsed() -> Duration {
     static STARTED: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    *STARTED.get_or_init(Instant::now)
+    STARTED.get_or_init(Instant::now).elapsed()
 }
 
 fn show(mut figures: Figures, json: bool) {

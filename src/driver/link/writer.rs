@@ -269,3 +269,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,7 +186,6 @@ impl Machine {
             Released::NotTaken => {}
             Released::Again if channel.refusal().is_some() => self.reject_untaken(key, now),
             Released::Again => {
-                self.touch(key);
                 self.wakes.insert(Wake::Readable(key));
                 self.touch(key);
             }
