@@ -114,6 +114,8 @@ pub struct Outbox {
 struct Transit {
     /// What of it comes next on this link.
     offset: u64,
+    /// This link has a stream of it.
+    begun: bool,
     /// How much of it the peer has.
     at_peer: u64,
     /// It is this link's turn to write it.

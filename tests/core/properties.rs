@@ -156,32 +156,81 @@ fn properties_sessions_are_closed() {
     }
 }
 
+/// Every mode has been used in earnest. In the order of `Delivery::ALL`.
+fn assert_every_mode(counts: &Counts, accepted: [u64; 5], delivered: [u64; 5]) {
+    if is_whole() {
+        let enough =
+            |found: [u64; 5], least: [u64; 5]| found.iter().zip(least).all(|(found, least)| *found >= least);
+        assert!(
+            enough(counts.accepted_by, accepted),
+            "{:?}: this run has tested nothing",
+            counts.accepted_by
+        );
+        assert!(
+            enough(counts.delivered_by, delivered),
+            "{:?}: this run has tested nothing",
+            counts.delivered_by
+        );
+    }
+}
+
 #[test]
 fn properties_all_modes_links_die_and_race() {
-    campaign(Kind::Links, true, 600);
+    let (t, c) = campaign(Kind::Links, true, 600);
+    assert_every_mode(&c, [10_000, 8000, 5000, 5000, 20_000], [2000, 500, 2000, 2000, 150]);
+    at_least! {
+        t.cuts => 600, t.datagrams => 7000, t.datagrams_lost => 900, t.shared_datagrams => 1200, t.fragments => 3500,
+        t.copies => 1000, t.duplicates => 2500, t.bodies => 60, t.forgotten_channels => 2000,
+        c.dropped => 8000, c.given => 7000, c.reassembled => 150, c.retransmitted => 200, c.overflowed => 100,
+        c.expired_unwritten => 4000, c.expired_skipped => 1500, c.expired_arrived => 900,
+        c.superseded_unwritten => 15_000, c.superseded_written => 50, c.cancelled_unwritten => 50,
+        c.cancelled_written => 30, c.extended => 100, c.extended_before => 15, c.extended_after => 25,
+        c.skipped => 5000, c.stale => 3000, c.late => 1500, c.again => 80,
+    }
+    if is_whole() {
+        assert_eq!(t.datagrams_early, 0, "datagrams wait until their lane is known");
+    }
 }
 
 #[test]
 fn properties_all_modes_the_acceptor_forgets() {
-    campaign(Kind::Forgetful, true, 600);
+    let (t, c) = campaign(Kind::Forgetful, true, 600);
+    assert_every_mode(&c, [7000, 8000, 4500, 3500, 12_000], [400, 1000, 2000, 1000, 80]);
+    at_least! {
+        t.acceptor_forgot => 250, t.dialer_forgot => 90, t.resets => 200, c.redelivered => 150, c.unknown => 450,
+        c.expired_skipped => 900, c.expired_arrived => 800, c.superseded_written => 15, c.cancelled_written => 8,
+    }
 }
 
 #[test]
 fn properties_all_modes_stores_keep_their_word() {
-    campaign(Kind::Stores, true, 600);
+    let (t, c) = campaign(Kind::Stores, true, 600);
+    assert_every_mode(&c, [9000, 9000, 2500, 2000, 18_000], [500, 600, 1500, 1300, 120]);
+    at_least! {
+        t.restores => 300, t.resumes => 1200, c.expired_skipped => 150, c.expired_arrived => 250,
+        c.superseded_written => 15, c.cancelled_written => 6, c.extended => 80, c.redelivered => 20,
+    }
 }
 
 #[test]
 fn properties_all_modes_stores_lose_their_tail() {
-    campaign(Kind::Liars, true, 300);
-}
-
-#[test]
-fn properties_all_modes_large_messages() {
-    campaign(Kind::Bulk, true, 400);
+    let (t, c) = campaign(Kind::Liars, true, 300);
+    assert_every_mode(&c, [8000, 3500, 1000, 2500, 8000], [700, 700, 350, 500, 60]);
+    at_least! { t.tails_lost => 100, t.resets => 15, c.unknown => 500 }
 }
 
 #[test]
 fn properties_all_modes_sessions_are_closed() {
-    campaign(Kind::Closing, true, 300);
+    let (t, c) = campaign(Kind::Closing, true, 300);
+    assert_every_mode(&c, [4000, 2000, 1200, 400, 6000], [100, 150, 800, 150, 30]);
+    at_least! { t.closed => 300, t.fenced => 40, c.unknown => 250 }
+}
+
+#[test]
+fn properties_all_modes_large_messages() {
+    let (t, c) = campaign(Kind::Bulk, true, 400);
+    at_least! {
+        t.bodies => 1200, t.resumed_bodies => 120, t.abandoned_bodies => 90, t.pieces => 9000, c.large => 700,
+        c.rejected_in_part => 20, c.expired_arrived => 700, c.superseded_written => 70, c.cancelled_written => 15,
+    }
 }

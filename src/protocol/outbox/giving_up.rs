@@ -46,7 +46,7 @@ impl Outbox {
         if written {
             entry.state = State::GivenUp;
             self.held.free(&mut entry.payload);
-            if self.bodies.get(&sequence).is_some_and(|transit| transit.offset > 0) {
+            if self.bodies.get(&sequence).is_some_and(|transit| transit.begun) {
                 self.abandoned.push(sequence);
             }
             self.again.remove(&sequence);
@@ -93,7 +93,7 @@ impl Outbox {
         // The peer drops it when the newer one comes, and says so.
         entry.state = State::GivenUp;
         self.held.free(&mut entry.payload);
-        if self.bodies.get(&sequence).is_some_and(|transit| transit.offset > 0) {
+        if self.bodies.get(&sequence).is_some_and(|transit| transit.begun) {
             self.abandoned.push(sequence);
         }
         self.wanted.insert(sequence, Outcome::Superseded);

@@ -11,12 +11,16 @@ impl Outbox {
         let (floor, end) = (self.floor(), end.min(self.next));
         for (start, end) in self.received.missing(start.max(floor), end) {
             note_progress(&mut self.progressed, start, end);
-            for entry in self.entries.range_mut(start, end).filter(|entry| entry.state == State::Open) {
-                entry.state = State::Received;
-                self.at_peer += 1;
+            for entry in self.entries.range_mut(start, end).filter(|entry| entry.state != State::Resolved) {
+                // It takes the peer's room, wanted or not.
                 if !std::mem::replace(&mut entry.counted, true) {
                     *used_by(entry.size, &mut self.used, &mut self.used_large) += u64::from(entry.size);
                 }
+                if entry.state != State::Open {
+                    continue;
+                }
+                entry.state = State::Received;
+                self.at_peer += 1;
                 if durable {
                     self.held.free(&mut entry.payload);
                 }
