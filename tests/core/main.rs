@@ -6,6 +6,8 @@ mod channels;
 mod counts;
 mod data_pipe;
 mod ending;
+mod greeting;
+mod healing;
 mod journal;
 mod life;
 mod link;
