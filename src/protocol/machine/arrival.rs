@@ -22,8 +22,8 @@ impl Machine {
             return self.violation(link, "a large message in line with others (rule W11)", now);
         }
         let Some((key, id)) = self.identify(link, data.channel, data.sequence, size, now) else { return };
-        let unreliable = self.channels.get(key).is_some_and(|channel| !channel.inbox.is_reliable());
-        if unreliable && matches!(data.carrier, Carrier::Lane | Carrier::Stream) {
+        let on_stream = matches!(data.carrier, Carrier::Lane | Carrier::Stream);
+        if on_stream && self.channels.get(key).is_some_and(|channel| !channel.inbox.is_reliable()) {
             return self.violation(link, "an unreliable message on a stream (rule C1)", now);
         }
         let message = Delivered {
