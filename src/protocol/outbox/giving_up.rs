@@ -63,8 +63,9 @@ impl Outbox {
         self.gave_up = true;
     }
 
-    /// Perhaps the newest state has ended here: then it will not take the place of those before it at the peer.
-    pub(super) fn newest_is_over(&mut self) {
+    /// Perhaps the newest state is over, and never was whole at the peer: then it has not taken the place of those before
+    /// it there.
+    pub fn newest_is_over(&mut self) {
         if self.next.checked_sub(1).is_some_and(|newest| self.resolved.contains(newest)) {
             self.make_way(self.next);
         }
