@@ -83,10 +83,8 @@ impl Outbox {
 
     /// A newer state is about to be sent: the one before it is not written (again).
     pub(super) fn supersede(&mut self) {
-        let Some(sequence) = self.next.checked_sub(1) else { return };
-        let Some(entry) = self.entries.get_mut(sequence).filter(|entry| entry.state == State::Open) else {
-            return;
-        };
+        let Some(entry) = self.entries.last_mut().filter(|entry| entry.state == State::Open) else { return };
+        let sequence = entry.sequence;
         if !entry.written {
             self.resolve(sequence, sequence + 1, &Outcome::Superseded);
             return;
