@@ -147,7 +147,9 @@ async fn a_deadline_that_passes_between_two_connections_holds_wherever_the_messa
         let third = lost.out.send_with(payload(1, 2_000), brief()).await.unwrap();
         until("the deadline at the peer", || untaken.peer_out.stats().late == 1).await;
         until("the deadline at the sender", || lost.out.stats().outbox_bytes == 0).await;
-        assert!(matches!(third.extend_deadline(LONG), Err(ExtendError::TooLate)), "{mode}");
+        // Unless a new connection was so fast that the peer has ended it already.
+        let extended = third.extend_deadline(LONG);
+        assert!(matches!(extended, Err(ExtendError::TooLate | ExtendError::Over(_))), "{mode}: {extended:?}");
         let after = lost.out.send(payload(2, 10)).await.unwrap();
         net.kill().await;
         assert_eq!(is_over(&first).await, Outcome::Expired, "{mode}");

@@ -31,6 +31,7 @@ mod reconnecting;
 mod relay;
 mod resets;
 mod restart;
+mod restart_modes;
 mod resumed;
 mod stats;
 mod stores;

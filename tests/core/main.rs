@@ -7,6 +7,8 @@ mod counts;
 mod data_pipe;
 mod deadlines;
 mod ending;
+mod greeting;
+mod healing;
 mod journal;
 mod large;
 mod life;
