@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bowline::{ChannelConfig, Config, Delivery, ReconnectPolicy, Session};
 use bowline_netsim::{Conditions, NatConfig, NatStep, Scenario, Step};
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::world::{Ends, over};
@@ -63,6 +64,34 @@ async fn flow(from: Session, to: Session, label: &str, every: Duration, lasting:
     longest
 }
 
+/// Uploads as fast as it goes, 10 Mbit/s at most, with no more than 128 KiB unresolved, for so long. The longest time between two
+/// deliveries.
+async fn upload(ends: Ends, lasting: Duration) -> Duration {
+    let (client, server) = ends.session(config()).await;
+    let bulk = ChannelConfig::new(Delivery::ReliableOrdered).outbox(1024, 128 * 1024);
+    let (out, _) = client.open("bulk", bulk.clone()).await.unwrap();
+    let (_keep, mut inbox) = server.open("bulk", bulk).await.unwrap();
+    let sending = tokio::spawn(async move {
+        let (end, mut ticks) = (Instant::now() + lasting, tokio::time::interval(Duration::from_millis(8)));
+        let (payload, mut sent) = (Bytes::from(vec![7; 1000]), 0_u64);
+        while ticks.tick().await < end {
+            for _ in 0..10 {
+                drop(out.send(payload.clone()).await.unwrap());
+                sent += 1;
+            }
+        }
+        out.finish();
+        sent
+    });
+    let (mut last, mut longest, mut came) = (Instant::now(), Duration::ZERO, 0);
+    while inbox.recv().await.is_some() {
+        longest = longest.max(last.elapsed());
+        (last, came) = (Instant::now(), came + 1);
+    }
+    assert_eq!(sending.await.unwrap(), came);
+    longest
+}
+
 /// The longest gaps of a flow up and one down, of so many messages a second, 0 for none.
 async fn flows(ends: Ends, up_hz: u32, down_hz: u32, lasting: Duration) -> (Duration, Duration) {
     let (client, server) = ends.session(config()).await;
@@ -110,6 +139,28 @@ fn after_five_seconds_of_nothing_messages_flow_at_once() {
         let gap = up.max(down).saturating_sub(Duration::from_secs(5));
         assert!(gap <= Duration::from_millis(300), "seed {seed}: {gap:?} after the blackout");
     }
+}
+
+/// How long after a blackout of 5 s an upload goes on, at a loss in per cent, for each of so many seeds, in ascending order.
+fn uploads_go_on(loss: f64, seeds: u64) -> Vec<Duration> {
+    let scenario = path(loss, blackout(5));
+    let run = |seed| over(&scenario, seed, async |ends| upload(ends, Duration::from_secs(10)).await);
+    let gap = |seed| run(seed).output.expect("in time").saturating_sub(Duration::from_secs(5));
+    let mut gaps: Vec<_> = (0..seeds).map(gap).collect();
+    gaps.sort_unstable();
+    println!("upload after 5 s of nothing, {loss} % loss: {gaps:?}");
+    gaps
+}
+
+#[test]
+fn an_upload_goes_on_after_five_seconds_of_nothing() {
+    assert!(uploads_go_on(0.0, 10)[9] <= Duration::from_millis(1300));
+}
+
+#[test]
+fn an_upload_goes_on_after_five_seconds_of_nothing_at_a_loss_of_a_twentieth() {
+    let gaps = uploads_go_on(5.0, 60);
+    assert!(gaps[59] <= Duration::from_millis(1300), "{gaps:?}");
 }
 
 #[test]

@@ -151,7 +151,7 @@ impl Machine {
                 }
                 self.send_beat(link, BeatKind::Answer, beat.parity);
             }
-            BeatKind::Answer => self.evidence(now),
+            BeatKind::Answer => self.answered(now),
         }
         self.peer_health(beat.health);
     }
