@@ -93,6 +93,9 @@ pub(crate) struct RunArgs {
     /// How often an idle path is proved alive [default: the library's]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     heartbeat: Option<Duration>,
+    /// Say nothing for so long before the measured part
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) settle: Option<Duration>,
     /// Take hints from standard input, one a line: `network-changed`, `reconnect`
     #[arg(long)]
     pub(crate) hints: bool,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bowline::error::CloseReason;
 use bowline::{Endpoint, Event, Events, Inbox, SendError, Session, SessionState, Trust};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::cli::{RunArgs, identity};
 use crate::clock::{cpu_ns, now_ns};
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<bool, Box<dyn Error>> {
     if args.hints {
         hints::take(session, show.clone());
     }
-    let ended = course.complete().await;
+    let ended = course.complete(args.settle).await;
     if let Err(End::Refused(why)) = ended {
         return Err(format!("the server refused the run: {why}").into());
     }
@@ -160,14 +160,27 @@ impl Course {
         })
     }
 
-    /// Warms up, and measures.
-    async fn complete(&mut self) -> Result<(), End> {
+    /// Warms up, says nothing for a while if it shall, and measures.
+    async fn complete(&mut self, settle: Option<Duration>) -> Result<(), End> {
         self.line.say(self.generation, Body::Plan((*self.plan).clone())).await?;
         let all = Quota::of(&self.plan);
-        for (measured, quota) in [(false, all.warm_up()), (true, all)] {
-            self.part(measured, quota).await?;
+        self.part(false, all.warm_up()).await?;
+        if let Some(time) = settle {
+            self.idle(time).await?;
         }
-        Ok(())
+        self.part(true, all).await
+    }
+
+    /// Only looks at what happens.
+    async fn idle(&mut self, time: Duration) -> Result<(), End> {
+        let end = Instant::now() + time;
+        loop {
+            tokio::select! {
+                () = sleep_until(end) => return Ok(()),
+                event = self.events.next() => self.happened(event).await?,
+                _ = tokio::signal::ctrl_c() => return Err(End::Interrupted),
+            }
+        }
     }
 
     /// One part of the run, from its beginning to the last report.

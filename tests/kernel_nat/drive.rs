@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::lab::{Lab, SERVER, TARGET};
-use crate::process::{Problem, Process, Said, built, example, sleep_until};
+use crate::process::{Problem, Process, Said, built, example, now, sleep_until};
 
 /// Which program is measured. Both have the same command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ impl Program {
         }
     }
 }
+
+/// What the server has said until now is read within this time.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// A run under way.
 #[derive(Debug)]
@@ -90,7 +93,14 @@ impl Drive {
         if code != Some(0) || !stderr.is_empty() {
             return Err(format!("the code is {code:?}: {stderr} {}", summary["broken"]).into());
         }
-        Ok(Outcome { program: self.program, summary, events: std::mem::take(&mut self.client.events), began: self.began })
+        self.server.listen(now() + LAST_WORDS)?;
+        Ok(Outcome {
+            server_events: std::mem::take(&mut self.server.events),
+            program: self.program,
+            summary,
+            events: std::mem::take(&mut self.client.events),
+            began: self.began,
+        })
     }
 }
 
@@ -101,6 +111,7 @@ pub(crate) struct Outcome {
     pub(crate) summary: Value,
     /// What the client said.
     pub(crate) events: Vec<Said>,
+    server_events: Vec<Said>,
     began: Instant,
 }
 
@@ -117,12 +128,26 @@ impl Outcome {
     /// Checks that everything arrived, once and in order.
     pub(crate) fn nothing_lost(&self) -> Result<(), Problem> {
         for flow in self.flows() {
-            let wrong = ["lost", "duplicated", "out_of_order", "corrupted", "expired"].map(|name| flow.count(name));
+            let wrong =
+                ["lost", "duplicated", "out_of_order", "corrupted", "expired"].map(|name| flow.count(name));
             if wrong != [0; 5] || flow.count("sent") == 0 {
                 return Err(format!("{:?}: {}", self.program, flow.0).into());
             }
         }
         Ok(())
+    }
+
+    /// Checks that the server has met its client at another address at least so often: what was done to the network was
+    /// noticed.
+    pub(crate) fn moved(&self, times: u32) -> Result<(), Problem> {
+        let moves =
+            self.server_events.iter().filter(|said| said.is("path_changed") || said.is("resumed")).count();
+        match self.program == Program::Quinn || moves >= times as usize {
+            true => Ok(()),
+            false => {
+                Err(format!("{times} times the address was another one, and the server saw {moves}").into())
+            }
+        }
     }
 
     pub(crate) fn count(&self, name: &str) -> u64 {

@@ -71,7 +71,8 @@ impl Figures {
                 Of::Max => ("the longest", quantile(values, 1.0)),
             };
             let limit = bound.at_most + more;
-            (value > limit).then(|| format!("{}: {name} of {} is {value:.1}, over {limit}", bound.figure, values.len()))
+            (value > limit)
+                .then(|| format!("{}: {name} of {} is {value:.1}, over {limit}", bound.figure, values.len()))
         };
         bounds.iter().filter_map(check).collect()
     }

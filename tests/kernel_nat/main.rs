@@ -89,7 +89,11 @@ mod linux {
                 return ExitCode::FAILURE;
             }
             let options = measure::Options::parse_from(&arguments[1..]);
-            return if measure::measure(&options, &cases::all()) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            return if measure::measure(&options, &cases::all()) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            };
         }
         let mut arguments = Arguments::from_args();
         arguments.test_threads = arguments.test_threads.or(Some(TESTS_AT_ONCE));

@@ -32,6 +32,9 @@ pub(crate) struct Options {
     json: bool,
 }
 
+/// What the scheduler of a machine with many labs makes of a few milliseconds.
+const SCHEDULING_MS: f64 = 10.0;
+
 /// A run that is to be done: a case and its number.
 type Job = (usize, u32);
 
@@ -52,7 +55,9 @@ pub(crate) fn measure(options: &Options, cases: &[Case]) -> bool {
         .flat_map(|index| (0..options.runs.unwrap_or(cases[index].runs)).map(move |run| (index, run)))
         .collect();
     // All cases side by side, those with few runs, which are the long ones, first.
-    jobs.sort_by_key(|(index, run)| (*run * 1000 / options.runs.unwrap_or(cases[*index].runs), cases[*index].runs));
+    jobs.sort_by_key(|(index, run)| {
+        (*run * 1000 / options.runs.unwrap_or(cases[*index].runs), cases[*index].runs)
+    });
     let done = vec![<(Figures, Vec<String>)>::default(); cases.len()];
     let work = Mutex::new(Work { jobs: jobs.into(), load: 0, done });
     let freed = Condvar::new();
@@ -94,12 +99,20 @@ fn worker(number: usize, options: &Options, cases: &[Case], work: &Mutex<Work>, 
             let figures = result.as_ref().ok().map(|figures| json!(figures.0));
             let error = result.as_ref().err().map(ToString::to_string);
             let seconds = (now() - began).as_secs_f64();
-            println!("{}", json!({"event": "run", "case": case.name, "run": run, "seconds": seconds, "figures": figures, "error": error}));
+            println!(
+                "{}",
+                json!({"event": "run", "case": case.name, "run": run, "seconds": seconds, "figures": figures, "error": error})
+            );
         } else {
-            eprintln!("{} {run}: {:.1} s {}", case.name, (now() - began).as_secs_f64(), match &result {
-                Ok(_) => String::new(),
-                Err(error) => error.to_string(),
-            });
+            eprintln!(
+                "{} {run}: {:.1} s {}",
+                case.name,
+                (now() - began).as_secs_f64(),
+                match &result {
+                    Ok(_) => String::new(),
+                    Err(error) => error.to_string(),
+                }
+            );
         }
         let mut state = work.lock().unwrap_or_else(PoisonError::into_inner);
         state.load -= case.load;
@@ -124,7 +137,9 @@ fn one(lab: &mut Option<Lab>, number: usize, case: &Case, run: u32) -> Result<Fi
 fn show(options: &Options, cases: &[Case], done: &[(Figures, Vec<String>)]) -> bool {
     let mut all_kept = true;
     if !options.json {
-        println!("| case | figure | events | p50 | p99 | max | at most | kept |\n|---|---|---|---|---|---|---|---|");
+        println!(
+            "| case | figure | events | p50 | p99 | max | at most | kept |\n|---|---|---|---|---|---|---|---|"
+        );
     }
     for (case, (figures, failures)) in cases.iter().zip(done) {
         if figures.0.is_empty() && failures.is_empty() {
@@ -141,11 +156,19 @@ fn show(options: &Options, cases: &[Case], done: &[(Figures, Vec<String>)]) -> b
                 .map(|bound| format!("{} {}", if bound.of == Of::P99 { "p99" } else { "max" }, bound.at_most))
                 .collect();
             if options.json {
-                println!("{}", json!({"event": "case", "case": case.name, "about": case.about, "figure": figure,
-                    "events": values.len(), "p50": p50, "p99": p99, "max": most, "at_most": limits, "broken": broken}));
+                println!(
+                    "{}",
+                    json!({"event": "case", "case": case.name, "about": case.about, "figure": figure,
+                    "events": values.len(), "p50": p50, "p99": p99, "max": most, "at_most": limits, "broken": broken})
+                );
             } else {
-                println!("| {} | {figure} | {} | {p50:.0} | {p99:.0} | {most:.0} | {} | {} |", case.about,
-                    values.len(), limits.join(", "), if broken.is_empty() { "yes" } else { "no" });
+                println!(
+                    "| {} | {figure} | {} | {p50:.0} | {p99:.0} | {most:.0} | {} | {} |",
+                    case.about,
+                    values.len(),
+                    limits.join(", "),
+                    if broken.is_empty() { "yes" } else { "no" }
+                );
             }
         }
         if !options.json {
@@ -157,7 +180,8 @@ fn show(options: &Options, cases: &[Case], done: &[(Figures, Vec<String>)]) -> b
 
 /// Whether a case is worse than the one that it is held against.
 fn worse(case: &Case, figures: &Figures, cases: &[Case], done: &[(Figures, Vec<String>)]) -> Vec<String> {
-    let Some(other) = case.no_worse_than.and_then(|name| cases.iter().position(|other| other.name == name)) else {
+    let Some(other) = case.no_worse_than.and_then(|name| cases.iter().position(|other| other.name == name))
+    else {
         return Vec::new();
     };
     let (here, there) = (figures.sorted(), done[other].0.sorted());
@@ -166,8 +190,11 @@ fn worse(case: &Case, figures: &Figures, cases: &[Case], done: &[(Figures, Vec<S
         let Some(others) = there.get(figure) else { continue };
         for (name, at) in [("p50", 0.5), ("max", 1.0)] {
             let (value, limit) = (quantile(&values, at), quantile(others, at));
-            if value > limit {
-                worse.push(format!("{figure}: {name} is {value:.1}, and {} has {limit:.1}", cases[other].name));
+            if value > limit + SCHEDULING_MS {
+                worse.push(format!(
+                    "{figure}: {name} is {value:.1}, and {} has {limit:.1}",
+                    cases[other].name
+                ));
             }
         }
     }

@@ -128,12 +128,6 @@ impl Nat {
         self.within("conntrack", &["-F"], "").map(drop)
     }
 
-    /// The UDP mappings that live, a line each.
-    pub(crate) fn mappings(&self) -> Result<Vec<String>, Problem> {
-        let list = self.within("conntrack", &["-L", "-p", "udp"], "")?;
-        Ok(list.lines().map(str::to_owned).collect())
-    }
-
     pub(crate) fn passed(&self) -> Result<Passed, Problem> {
         let list = self.within("nft", &["list", "counters", "table", "ip", "lab"], "")?;
         let mut passed = Passed::default();
@@ -141,7 +135,9 @@ impl Nat {
         for line in list.lines() {
             let words: Vec<_> = line.split_whitespace().collect();
             match words[..] {
-                ["counter", counter, "{"] => name = if counter == "outwards" { "outwards" } else { "inwards" },
+                ["counter", counter, "{"] => {
+                    name = if counter == "outwards" { "outwards" } else { "inwards" }
+                }
                 ["packets", packets, "bytes", bytes] => {
                     let (packets, bytes) = (packets.parse()?, bytes.parse()?);
                     match name {

@@ -61,11 +61,14 @@ fn flags() -> Result<&'static [&'static str], String> {
     const USER: &[&str] = &["-Urnmpf", "--kill-child", "--mount-proc"];
     let works = |flags: &&&[&str]| {
         let mut command = Command::new("unshare");
-        let output = command.args(**flags).args(["sh", "-c", SCRIPT, "sh", "true"]).env("PATH", path()).output();
+        let output =
+            command.args(**flags).args(["sh", "-c", SCRIPT, "sh", "true"]).env("PATH", path()).output();
         output.is_ok_and(|output| output.status.success())
     };
     let allowed = [ROOT, USER].iter().find(works).copied();
-    allowed.ok_or_else(|| "network namespaces are not allowed here: it takes root, or user namespaces".to_owned())
+    allowed.ok_or_else(|| {
+        "network namespaces are not allowed here: it takes root, or user namespaces".to_owned()
+    })
 }
 
 /// Tries what every lab needs in the namespace that this program is in.

@@ -37,7 +37,13 @@ pub(super) fn cases() -> Vec<Case> {
                 Ok(Figures::new().with("beats", outcome.count("beats") as f64))
             },
         ),
-        Case::new("beats-idle", "an idle minute with a heartbeat of 5 s", 5, &[max("packets_per_beat", 4.0)], idle),
+        Case::new(
+            "beats-idle",
+            "an idle minute with a heartbeat of 5 s",
+            5,
+            &[max("packets_per_beat", 4.0)],
+            idle,
+        ),
         crowded,
     ]
 }
@@ -69,7 +75,8 @@ fn crowded(lab: &mut Lab, course: Course) -> Result<Figures, Problem> {
     let clients = course.events(1000, 50);
     let length = if course.extent == Extent::Full { 60 } else { 10 };
     let server = serve(lab, Program::Bowline, "")?;
-    let fingerprint = server.events.first().map(|said| said.text("fingerprint").to_owned()).unwrap_or_default();
+    let fingerprint =
+        server.events.first().map(|said| said.text("fingerprint").to_owned()).unwrap_or_default();
     let program = std::env::current_exe()?;
     let mut crowd = lab.start("client", &program, &["crowd", &fingerprint, &clients.to_string()])?;
     crowd.event("ready")?;
@@ -102,10 +109,12 @@ pub(crate) fn crowd(arguments: &[String]) -> ExitCode {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let config = Config::default().heartbeat(seconds(20)).reconnect(ReconnectPolicy::Responsive);
-            let endpoint = Endpoint::client(Identity::generate()?, config)?;
             let mut sessions = Vec::new();
             for _ in 0..clients {
-                sessions.push(endpoint.connect(TARGET, trust.clone()).await?);
+                // A server lets one identity have only so many.
+                let endpoint = Endpoint::client(Identity::generate()?, config.clone())?;
+                let session = endpoint.connect(TARGET, trust.clone()).await?;
+                sessions.push((endpoint, session));
             }
             println!("{{\"event\":\"ready\"}}");
             std::future::pending::<()>().await;

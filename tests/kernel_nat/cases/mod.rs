@@ -62,7 +62,10 @@ impl Case {
 
 /// All cases.
 pub(crate) fn all() -> Vec<Case> {
-    [flows::cases(), idle::cases(), servers::cases(), beats::cases(), talk::cases()].into_iter().flatten().collect()
+    [flows::cases(), idle::cases(), servers::cases(), beats::cases(), talk::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// One run of a case.

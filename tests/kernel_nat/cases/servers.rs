@@ -107,7 +107,8 @@ fn stalled(lab: &mut Lab) -> Result<Figures, Problem> {
             return Err(format!("{wrong} after {at:?}: the path and the process were well").into());
         }
     }
-    let healths: Vec<_> = outcome.events.iter().filter(|said| said.is("service")).map(|said| said.text("health")).collect();
+    let healths: Vec<_> =
+        outcome.events.iter().filter(|said| said.is("service")).map(|said| said.text("health")).collect();
     if healths != ["stalled", "serving"] {
         return Err(format!("the service was said to be {healths:?}").into());
     }
