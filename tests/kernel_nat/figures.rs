@@ -59,7 +59,7 @@ impl Figures {
         all
     }
 
-    /// What is beyond a bound, which is given so much more.
+    /// What is beyond a bound. Times are given so much more, in milliseconds.
     pub(crate) fn beyond(&self, bounds: &[Bound], more: f64) -> Vec<String> {
         let sorted = self.sorted();
         let check = |bound: &Bound| {
@@ -70,7 +70,7 @@ impl Figures {
                 Of::P99 => ("p99", quantile(values, 0.99)),
                 Of::Max => ("the longest", quantile(values, 1.0)),
             };
-            let limit = bound.at_most + more;
+            let limit = bound.at_most + if bound.figure.ends_with("_ms") { more } else { 0.0 };
             (value > limit)
                 .then(|| format!("{}: {name} of {} is {value:.1}, over {limit}", bound.figure, values.len()))
         };

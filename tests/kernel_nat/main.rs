@@ -67,8 +67,8 @@ mod linux {
     /// Tests mostly wait, for a network that does nothing.
     const TESTS_AT_ONCE: usize = 8;
 
-    /// What a test lets a machine that has other things to do take longer, in milliseconds or whatever else is counted. Far less than
-    /// what happens if the way that a case is about does not work. Without it: `measure`.
+    /// What a test lets a machine that has other things to do take longer, in milliseconds. Far less than what happens if
+    /// the way that a case is about does not work. Without it: `measure`.
     const BUSY: f64 = 1000.0;
 
     pub(super) fn main() -> ExitCode {

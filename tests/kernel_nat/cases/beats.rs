@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bowline::{Config, Endpoint, Identity, ReconnectPolicy, Trust};
+use tokio::task::JoinSet;
 
 use super::{Case, Course, Extent, seconds};
 use crate::drive::{Drive, Program, serve};
@@ -11,6 +12,9 @@ use crate::figures::{Figures, max};
 use crate::lab::{Lab, TARGET};
 use crate::nat::Kind;
 use crate::process::{Problem, now, sleep_until};
+
+/// Clients of the crowd that dial at once.
+const DIALS: usize = 32;
 
 pub(super) fn cases() -> Vec<Case> {
     let mut crowded = Case::new(
@@ -109,12 +113,19 @@ pub(crate) fn crowd(arguments: &[String]) -> ExitCode {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let config = Config::default().heartbeat(seconds(20)).reconnect(ReconnectPolicy::Responsive);
-            let mut sessions = Vec::new();
-            for _ in 0..clients {
-                // A server lets one identity have only so many.
-                let endpoint = Endpoint::client(Identity::generate()?, config.clone())?;
-                let session = endpoint.connect(TARGET, trust.clone()).await?;
-                sessions.push((endpoint, session));
+            let (mut dialing, mut sessions) = (JoinSet::new(), Vec::new());
+            while sessions.len() < clients {
+                while dialing.len() < DIALS.min(clients - sessions.len()) {
+                    let (config, trust) = (config.clone(), trust.clone());
+                    dialing.spawn(async move {
+                        // A server lets one identity have only so many.
+                        let endpoint = Endpoint::client(Identity::generate()?, config)?;
+                        let session = endpoint.connect(TARGET, trust).await?;
+                        Ok::<_, Problem>((endpoint, session))
+                    });
+                }
+                let dialed = dialing.join_next().await;
+                sessions.push(dialed.ok_or("nobody dials")???);
             }
             println!("{{\"event\":\"ready\"}}");
             std::future::pending::<()>().await;

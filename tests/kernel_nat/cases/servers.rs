@@ -34,7 +34,7 @@ pub(super) fn cases() -> Vec<Case> {
             "server-restart-3s",
             "the same, away for 3 s",
             20,
-            &[max("noticed_ms", 200.0)],
+            &[max("noticed_ms", 1300.0)],
             |lab, _| restart(lab, seconds(3)),
         ),
         Case::new(
