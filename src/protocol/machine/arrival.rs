@@ -151,6 +151,7 @@ impl Machine {
             let mark = self.journal.record(record);
             channel.inbox.ledger.note_passed(start, end, why, mark.batch, mark.durable);
         }
+        channel.inbox.note_gone(now);
         if let Some(config) = &channel.config {
             channel.inbox.grant(super::transfer::window_of(config));
         }
@@ -163,8 +164,12 @@ impl Machine {
         let Some(channel) = self.channels.get_mut(key) else { return };
         if channel.inbox.deadline().is_some_and(|deadline| deadline <= now) {
             let gone = channel.inbox.expire(now);
+            channel.inbox.note_gone(now);
+            if let Some(config) = &channel.config {
+                channel.inbox.grant(super::transfer::window_of(config));
+            }
             self.pass(key, gone, now);
-            // Of unreliable messages nothing is told, but that may have been the last one.
+            // Of unreliable messages, and of what a former epoch left, nothing is told; but that may have been the last one.
             self.wakes.insert(Wake::Readable(key));
             self.ack_handled(key, now);
         }

@@ -91,7 +91,10 @@ impl Machine {
         let partial = channel.inbox.tell_partial();
         let more = channel.inbox.has_news();
         let ended = through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
-        remote.told_ended |= ended;
+        if ended {
+            remote.told_ended = true;
+            channel.inbox.note_ended();
+        }
         remote.told_window = channel.inbox.granted;
         let verdict = |(start, end, why)| Verdict { start, end, why };
         let lane = ReceivingLane {

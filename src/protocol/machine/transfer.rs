@@ -168,7 +168,7 @@ impl Machine {
             let tell = tell
                 || (!local.told_end && local.end().is_some())
                 || local.has_skips_to_tell()
-                || local.outbox.needs_floor(local.told_floor, local.window.messages);
+                || local.outbox.needs_floor(local.told_floor, local.window.messages, local.finished);
             let link = self.attached.as_ref().map(|attached| attached.link);
             let abandoned = local.outbox.take_abandoned();
             for (link, sequence) in
