@@ -34,6 +34,9 @@ impl Machine {
     // ---- out ----
 
     pub(super) fn next_sending(&mut self, now: Instant) -> Option<Control> {
+        if self.channels.tell_sending.is_empty() {
+            return None;
+        }
         let (mut lanes, mut more) = (Vec::new(), Vec::new());
         let clock_ms = self.clock.own_ms(now);
         let tellable: Vec<ChannelId> =
