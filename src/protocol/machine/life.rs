@@ -1,4 +1,4 @@
-//! Time: dialing again, heartbeat, liveness, expiry (rules H1, H3, H8, T2, T3, T5).
+//! Time: dialing again, heartbeat, expiry (rules H1, H3, T2, T3, T5).
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::protocol::heartbeat::{Pulse, probe_timeout};
 use crate::protocol::types::{
     ChannelKey, Event, LinkId, LinkSample, Output, PathLiveness, ProcessLiveness, Role,
 };
-use crate::wire::{BeatKind, Frame, Health, Heartbeat};
+use crate::wire::{BeatKind, Frame, Heartbeat};
 
 /// When a timer comes this much later than promised, the process was stopped or the machine slept: nobody else is to blame, and
 /// what looks overdue gets its time anew (rule T3).
@@ -265,27 +265,6 @@ impl Machine {
         }
     }
 
-    /// Something of the peer has arrived here.
-    pub(super) fn heard(&mut self, now: Instant) {
-        if let Some(attached) = self.attached.as_mut() {
-            attached.silence.heard(now);
-        }
-        if self.lease.as_mut().is_some_and(|lease| lease.heard(now)) {
-            self.emit(Event::Recovered);
-            self.process = ProcessLiveness::Alive;
-        }
-    }
-
-    fn lease_timeout(&mut self, now: Instant) {
-        if self.lease.as_mut().is_some_and(|lease| lease.poll(now)) {
-            let pending = self.unresolved();
-            // Nothing else can be tried from this side: silence on the one path is silence of the process.
-            self.process = ProcessLiveness::Unreachable;
-            self.emit(Event::Suspect);
-            self.emit(Event::PeerOffline { pending });
-        }
-    }
-
     fn heart_timeout(&mut self, now: Instant) {
         let jitter = self.random.byte();
         let Some(attached) = self.attached.as_mut() else { return };
@@ -321,66 +300,5 @@ impl Machine {
         self.counts.beats_sent += 1;
         let beat = Heartbeat { kind, parity, health: self.health(), interval: self.interval };
         self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat), priority: 0 });
-    }
-
-    // ---- service ----
-
-    /// What the application says of itself; `Stalled` is found out by the machine.
-    pub fn set_health(&mut self, health: Health) {
-        self.own_health = health;
-    }
-
-    /// The health of this side's service, to be told.
-    fn health(&self) -> Health {
-        let stalled = |channel: &super::channels::Channel| channel.inbox.watch.is_stalled();
-        match self.own_health {
-            Health::Serving if self.channels.iter().any(|(_, channel)| stalled(channel)) => Health::Stalled,
-            own => own,
-        }
-    }
-
-    /// The peer tells how its service is.
-    pub(super) fn peer_health(&mut self, told: Health) {
-        // What this side sees for itself counts more than a peer that has not noticed yet.
-        let told = if told == Health::Serving && self.sees_stall() { Health::Stalled } else { told };
-        if std::mem::replace(&mut self.service, told) != told {
-            self.emit(Event::Service(told));
-        }
-    }
-
-    fn sees_stall(&self) -> bool {
-        let stalled =
-            |channel: &super::channels::Channel| channel.local.as_ref().is_some_and(|l| l.watch.is_stalled());
-        self.channels.iter().any(|(_, channel)| stalled(channel))
-    }
-
-    /// A stall that this side saw may be over.
-    pub(super) fn stall_over(&mut self) {
-        if self.service == Health::Stalled && !self.sees_stall() {
-            self.service = Health::Serving;
-            self.emit(Event::Service(Health::Serving));
-        }
-    }
-
-    fn service_timeout(&mut self, now: Instant) {
-        let alive = self.path() == PathLiveness::Alive;
-        let mut seen = false;
-        for (_, channel) in self.channels.iter_mut() {
-            if channel.config.is_some() {
-                channel.inbox.watch.poll(now);
-            }
-            if let Some(local) = channel.local.as_mut() {
-                // While the path is silent nothing is known of the service behind it.
-                if alive {
-                    seen |= local.watch.poll(now);
-                } else {
-                    local.watch.forgive(now);
-                }
-            }
-        }
-        if seen && self.service == Health::Serving {
-            self.service = Health::Stalled;
-            self.emit(Event::Service(Health::Stalled));
-        }
     }
 }

@@ -10,7 +10,9 @@
 //! | `arrival` | data in |
 //! | `telling` | what both sides tell of their channels |
 //! | `app`, `sends` | what the application asks for |
-//! | `life` | time: dialing again, heartbeat, liveness, expiry |
+//! | `life` | time: dialing again, heartbeat, expiry |
+//! | `lease` | an acceptor's belief in its dialer |
+//! | `service` | the application behind the peer |
 //! | `closing` | the end of a session |
 //! | `journaling` | records on their way to a store |
 
@@ -39,9 +41,11 @@ mod closing;
 mod halves;
 mod inbox;
 mod journaling;
+mod lease;
 mod life;
 mod ready;
 mod sends;
+mod service;
 mod telling;
 mod transfer;
 
