@@ -138,6 +138,22 @@ impl Endpoint {
         Some(Incoming::new(self.0.registry.clone(), visitor))
     }
 
+    /// Tells all sessions that were dialed here that the network is another one: [`Session::network_changed`].
+    pub fn network_changed(&self) {
+        self.0.registry.dialed().iter().for_each(|session| session.network_changed());
+    }
+
+    /// Tells all sessions that were dialed here that this process is about to be stopped by its system:
+    /// [`Session::going_to_background`].
+    pub fn going_to_background(&self) {
+        self.0.registry.dialed().iter().for_each(|session| session.going_to_background());
+    }
+
+    /// Tells all sessions that were dialed here that this process runs again: [`Session::resumed`].
+    pub fn resumed(&self) {
+        self.0.registry.dialed().iter().for_each(|session| session.resumed());
+    }
+
     /// The address of the socket that listens.
     ///
     /// # Errors

@@ -244,7 +244,7 @@ impl Conversation {
             Event::GaveUp => self.on_disconnected(Notice::GaveUp),
             Event::Suspect => self.ready.push_back(Notice::Suspect),
             Event::Recovered => self.ready.push_back(Notice::Recovered),
-            Event::PathChanged { remote } => self.ready.push_back(Notice::PathChanged { remote }),
+            Event::PathChanged { remote, .. } => self.ready.push_back(Notice::PathChanged { remote }),
             // `start` has told of the first connection, and the rest changes nothing for people who chat.
             _ => {}
         }

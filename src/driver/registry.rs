@@ -239,6 +239,11 @@ impl Registry {
         }
     }
 
+    /// The sessions that were dialed.
+    pub(crate) fn dialed(&self) -> Vec<Arc<Shared>> {
+        self.table().dialed.values().cloned().collect()
+    }
+
     /// Whether a dialed session lives here.
     pub(super) fn is_dialed(&self, session: SessionId) -> bool {
         self.table().dialed.contains_key(&session)

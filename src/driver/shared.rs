@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, broadcast};
 use tracing::Span;
@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(super) events: Option<broadcast::Sender<Event>>,
     /// When the machine was last told how a link's transport is.
     sampled: Option<(LinkId, Instant)>,
+    /// Since when the application is in the background: by the calendar, and by the clock.
+    pub(crate) background: Option<(SystemTime, Instant)>,
     /// Why the first attach came to nothing.
     failure: Option<ConnectError>,
     /// The task has done everything that there was to do.
@@ -118,6 +120,7 @@ impl Shared {
             departures: Vec::new(),
             events: None,
             sampled: None,
+            background: None,
             failure: None,
             ended: false,
             flagged: true,
@@ -253,6 +256,28 @@ impl Shared {
 
     pub(crate) fn close(&self, code: CloseCode, reason: &str, drain: Duration) {
         self.feed(|state, now| state.machine.close(code, reason, drain, now));
+    }
+
+    pub(crate) fn network_changed(&self) {
+        self.feed(|state, now| state.machine.network_changed(now));
+    }
+
+    pub(crate) fn going_to_background(&self) {
+        let wall = self.env.clock.wall();
+        self.feed(|state, now| {
+            state.background.get_or_insert((wall, now));
+            state.machine.going_to_background();
+        });
+    }
+
+    pub(crate) fn resumed(&self) {
+        let wall = self.env.clock.wall();
+        self.feed(|state, now| {
+            let Some((before, began)) = state.background.take() else { return };
+            // Some clocks stand still while the machine sleeps, and some are set.
+            let asleep = wall.duration_since(before).unwrap_or_default();
+            state.machine.resumed(asleep.max(now.saturating_duration_since(began)), now);
+        });
     }
 
     /// The events from now on; `None` when there will be none.

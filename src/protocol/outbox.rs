@@ -21,6 +21,7 @@
 //! | `hearing` | what the peer says of them |
 //! | `writing` | what to write next, and how it travels |
 //! | `giving_up` | deadlines, withdrawal, what is superseded |
+//! | `undelivered` | what has no outcome, and what can be taken back |
 //! | `doubt` | what is left when the peer forgot something |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,7 @@ mod entries;
 mod figures;
 mod giving_up;
 mod hearing;
+mod undelivered;
 mod writing;
 
 pub use doubt::ResetCount;

@@ -22,6 +22,7 @@ pub(crate) fn heal(world: &mut World) {
             peer.stopped_until = None;
         }
     }
+    world.with(Who::Dialer, |peer, _, now| peer.machine.resumed(Duration::from_secs(1), now));
     let heals = world.now;
     let mut calm = 0;
     let mut connected_after = None;

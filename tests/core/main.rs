@@ -6,6 +6,7 @@ mod channels;
 mod counts;
 mod data_pipe;
 mod deadlines;
+mod dormant;
 mod ending;
 mod greeting;
 mod healing;

@@ -316,6 +316,7 @@ impl Machine {
             resumes: self.counts.resumes,
             resets: self.counts.resets,
             fenced_frames: self.counts.fenced_frames,
+            path_changes: self.counts.path_changes,
             beats_sent: self.counts.beats_sent,
             beats_received: self.counts.beats_received,
             rtt: self.attached.as_ref().map_or_else(Default::default, |attached| attached.sample.rtt),

@@ -277,6 +277,9 @@ impl Machine {
         self.detached_since = None;
         (self.redial.planned, self.redial.gave_up, self.redial.moving) = (None, false, false);
         self.process = ProcessLiveness::Alive;
+        if self.background.is_some() {
+            self.tell_presence(link);
+        }
         self.rewind_channels();
         // An acceptor's first attach is complete with the Confirm.
         if self.confirmed {
@@ -302,6 +305,7 @@ impl Machine {
             hold,
             welcome,
             sample,
+            sampled: now,
             heart,
             silence: Silence::default(),
             resuming,
@@ -450,14 +454,14 @@ impl Machine {
         if self.attached.take().is_some_and(|attached| now >= attached.since + STEADY) {
             self.redial.backoff.reset();
         }
-        self.lease = None;
+        let was_dormant = self.lease.take().is_some_and(|lease| lease.is_dormant());
         self.ack_due = None;
         self.detached_since.get_or_insert(now);
         if let Some(closing) = self.closing.as_mut() {
             closing.untell();
         }
         self.wakes.insert(Wake::State);
-        if self.role == Role::Acceptor && self.closed.is_none() {
+        if self.role == Role::Acceptor && self.closed.is_none() && !was_dormant {
             let pending = self.unresolved();
             self.emit(Event::PeerOffline { pending });
         }

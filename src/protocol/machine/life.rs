@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Machine;
+use super::{Attached, Machine};
 use crate::error::{CloseCode, CloseReason, Side};
 use crate::protocol::backoff::Attempt;
 use crate::protocol::heartbeat::{Pulse, probe_timeout};
@@ -46,8 +46,7 @@ impl Machine {
         if self.closed.is_some() {
             return linger;
         }
-        let attached = self.attached.as_ref();
-        let heart = attached.and_then(|attached| attached.heart.as_ref());
+        let heart = self.beating().and_then(|attached| attached.heart.as_ref());
         [
             linger,
             self.closing.as_ref().map(|closing| closing.deadline()),
@@ -56,7 +55,7 @@ impl Machine {
             self.lease.as_ref().and_then(|lease| lease.deadline()),
             heart.and_then(|heart| heart.deadline()),
             heart.and_then(|heart| heart.sample_deadline()),
-            attached
+            self.beating()
                 .filter(|attached| attached.heart.is_some())
                 .and_then(|attached| attached.silence.deadline(probe_timeout(attached.sample.rtt))),
             self.ack_due.filter(|_| self.may_write() && !self.channels.tell_receiving.is_empty()),
@@ -66,6 +65,11 @@ impl Machine {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// The link that is to be proved, unless this side is in the background.
+    fn beating(&self) -> Option<&Attached> {
+        self.attached.as_ref().filter(|_| self.background.is_none())
     }
 
     fn expiry(&self) -> Option<Instant> {
@@ -79,7 +83,7 @@ impl Machine {
         {
             heart.forgive(now, attached.sample.rtt);
         }
-        if let Some(lease) = self.lease.as_mut() {
+        if let Some(lease) = self.lease.as_mut().filter(|lease| !lease.is_dormant()) {
             lease.heard(now);
         }
         self.detached_since = self.detached_since.map(|since| since + late);
@@ -148,7 +152,8 @@ impl Machine {
     /// Plans the next attempt, unless one is under way, or the policy has given up.
     pub(super) fn plan_redial(&mut self, now: Instant) {
         let busy = self.redial.dialing.is_some() || self.redial.planned.is_some() || self.joining.is_some();
-        if self.role == Role::Acceptor || busy || self.closed.is_some() || self.redial.gave_up {
+        let wanted = self.closed.is_none() && self.background.is_none() && !self.redial.gave_up;
+        if self.role == Role::Acceptor || busy || !wanted {
             return;
         }
         match self.redial.backoff.next_attempt(self.random.byte()) {
@@ -209,6 +214,10 @@ impl Machine {
         if self.role == Role::Acceptor || self.closed.is_some() || !self.confirmed {
             return;
         }
+        if let Some(background) = self.background.as_mut() {
+            background.moved = true;
+            return;
+        }
         let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
         if heart.is_some_and(|heart| heart.doubt(true, now)) {
             self.process = ProcessLiveness::Unknown;
@@ -248,12 +257,13 @@ impl Machine {
     pub fn handle_link_sample(&mut self, link: LinkId, sample: LinkSample, now: Instant) {
         let Some(attached) = self.attached.as_mut().filter(|attached| attached.link == link) else { return };
         let before = std::mem::replace(&mut attached.sample, sample);
+        let since = std::mem::replace(&mut attached.sampled, now);
         let ended = attached.heart.as_mut().is_some_and(|heart| heart.sample(sample.acks_received, now));
         if ended {
             self.recovered();
         }
         if sample.datagrams_received > before.datagrams_received {
-            self.heard(now);
+            self.heard_since(since, now);
         }
     }
 
@@ -267,7 +277,7 @@ impl Machine {
 
     fn heart_timeout(&mut self, now: Instant) {
         let jitter = self.random.byte();
-        let Some(attached) = self.attached.as_mut() else { return };
+        let Some(attached) = self.attached.as_mut().filter(|_| self.background.is_none()) else { return };
         let (link, rtt, left) = (attached.link, attached.sample.rtt, attached.sample.datagrams_sent);
         let Some(heart) = attached.heart.as_mut() else { return };
         if attached.silence.deadline(probe_timeout(rtt)).is_some_and(|at| now >= at) {

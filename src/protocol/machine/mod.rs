@@ -12,6 +12,7 @@
 //! | `app`, `sends` | what the application asks for |
 //! | `life` | time: dialing again, heartbeat, expiry |
 //! | `lease` | an acceptor's belief in its dialer |
+//! | `background` | a dialer that is about to be stopped |
 //! | `service` | the application behind the peer |
 //! | `closing` | the end of a session |
 //! | `journaling` | records on their way to a store |
@@ -36,6 +37,7 @@ use crate::wire::{Control, Frame, Health, PeerLimits, Secret, Welcome};
 mod app;
 mod arrival;
 mod attach;
+mod background;
 mod channels;
 mod closing;
 mod halves;
@@ -52,6 +54,7 @@ mod transfer;
 pub use app::InboxEnd;
 pub use sends::Accepted;
 
+use background::Background;
 use channels::Channels;
 use closing::Closing;
 use inbox::Inbox;
@@ -92,7 +95,9 @@ pub struct Machine {
     /// What was last reported of the peer's service.
     service: Health,
     process: ProcessLiveness,
-    /// Since when there is no link.
+    /// The dialer's process is about to be stopped, or was.
+    background: Option<Background>,
+    /// Since when there is no link, or none in which anybody believes.
     detached_since: Option<Instant>,
     closing: Option<Closing>,
     closed: Option<CloseReason>,
@@ -129,6 +134,8 @@ struct Attached {
     /// What the acceptor says first.
     welcome: Option<Welcome>,
     sample: LinkSample,
+    /// When that was.
+    sampled: Instant,
     /// The dialer's heart; an acceptor only answers.
     heart: Option<Heart>,
     /// What comes on it.
@@ -172,6 +179,7 @@ struct Counts {
     resumes: u64,
     resets: u64,
     fenced_frames: u64,
+    path_changes: u64,
     beats_sent: u64,
     beats_received: u64,
 }
@@ -262,6 +270,7 @@ impl Machine {
             own_health: Health::Serving,
             service: Health::Serving,
             process: ProcessLiveness::Unknown,
+            background: None,
             detached_since: Some(now),
             closing: None,
             closed: None,
@@ -377,7 +386,7 @@ impl Machine {
     fn path(&self) -> PathLiveness {
         let Some(attached) = &self.attached else { return PathLiveness::Down };
         let suspect = attached.heart.as_ref().is_some_and(Heart::is_suspect)
-            || self.lease.as_ref().is_some_and(Lease::is_missed);
+            || self.lease.as_ref().is_some_and(Lease::is_dormant);
         if suspect { PathLiveness::Suspect } else { PathLiveness::Alive }
     }
 }

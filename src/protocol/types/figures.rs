@@ -98,6 +98,8 @@ pub struct SessionStats {
     pub resumes: u64,
     /// Attaches after which it did not.
     pub resets: u64,
+    /// Times that the peer's address has changed on a link.
+    pub path_changes: u64,
     /// Frames of fenced links that were ignored.
     pub fenced_frames: u64,
     /// Beats sent.
@@ -139,7 +141,7 @@ pub enum PathLiveness {
     Down,
     /// Answers come.
     Alive,
-    /// Probes are unanswered.
+    /// Probes are unanswered; on the accepting side, nothing is heard, or the peer said that it goes away.
     Suspect,
 }
 
