@@ -144,9 +144,10 @@ impl Session {
         self.0.resumed();
     }
 
-    /// Tells the peer how this application is. [`Health::Stalled`] is found out without being told.
+    /// Tells the peer at once how this application is. [`Health::Stalled`] is found out without being told, when messages have
+    /// waited for `recv` for five seconds.
     pub fn set_health(&self, health: Health) {
-        self.0.feed(|state, _| state.machine.set_health(health));
+        self.0.feed(|state, now| state.machine.set_health(health, now));
     }
 
     /// Ends the session in an orderly way: nothing new is accepted, what was accepted is still delivered, for at most

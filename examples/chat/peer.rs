@@ -242,6 +242,7 @@ impl Conversation {
             }
             Event::PeerOffline { pending } => self.on_disconnected(Notice::Offline { pending }),
             Event::GaveUp => self.on_disconnected(Notice::GaveUp),
+            Event::Service(health) => self.ready.push_back(Notice::Service(health)),
             Event::Suspect => self.ready.push_back(Notice::Suspect),
             Event::Recovered => self.ready.push_back(Notice::Recovered),
             Event::PathChanged { remote, .. } => self.ready.push_back(Notice::PathChanged { remote }),

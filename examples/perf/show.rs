@@ -68,6 +68,7 @@ impl Show {
             Event::Suspect => ("suspect", some),
             Event::Recovered => ("recovered", some),
             Event::Service(health) => ("service", some.field("health", health_name(*health))),
+            Event::OwnService(health) => ("own_service", some.field("health", health_name(*health))),
             Event::Reconnecting { attempt, after } => {
                 ("reconnecting", some.field("attempt", *attempt).field("after_ms", whole_ms(*after)))
             }

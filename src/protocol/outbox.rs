@@ -76,8 +76,6 @@ pub struct Outbox {
     received: RangeSet,
     /// What is resolved: a peer that says so twice costs no second look at each message.
     resolved: RangeSet,
-    /// Unresolved messages that the peer's session holds.
-    at_peer: usize,
     /// What is unresolved.
     held: Held,
     /// Bytes of unresolved messages that the peer holds or this link was given: what counts in the peer's windows.
@@ -146,7 +144,6 @@ impl Outbox {
             ended: Ended::default(),
             received: RangeSet::default(),
             resolved: RangeSet::default(),
-            at_peer: 0,
             held: Held::default(),
             used: 0,
             used_large: 0,
@@ -308,11 +305,6 @@ impl Outbox {
         self.received.below().max(self.floor())
     }
 
-    /// Whether the peer's session holds messages that its application has not resolved.
-    pub fn has_received(&self) -> bool {
-        self.at_peer > 0
-    }
-
     /// Ends `start..end`, as far as still unresolved, with `outcome`. Returns how many that were.
     pub fn resolve(&mut self, start: Sequence, end: Sequence, outcome: &Outcome) -> u64 {
         let end = end.min(self.next);
@@ -320,7 +312,6 @@ impl Outbox {
         for (start, end) in self.resolved.missing(start, end) {
             for entry in self.entries.range_mut(start, end) {
                 let sequence = entry.sequence;
-                self.at_peer -= usize::from(entry.state == State::Received);
                 entry.state = State::Resolved;
                 self.held.messages -= 1;
                 self.held.free(&mut entry.payload);

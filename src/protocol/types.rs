@@ -220,6 +220,9 @@ pub enum Event {
     Recovered,
     /// The service behind the peer takes its messages again, or does not (rule H8): connected all the same.
     Service(Health),
+    /// The same of this side, as the peer is told: what is in the inboxes of this application has not been taken for five
+    /// seconds, or is taken again, or the application has said how it is.
+    OwnService(Health),
     /// No link: dialing again.
     Reconnecting {
         /// From 1.

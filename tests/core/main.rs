@@ -23,6 +23,7 @@ mod properties;
 mod restart;
 mod rng;
 mod scene;
+mod service;
 mod settings;
 mod violations;
 mod world;

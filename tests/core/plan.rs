@@ -432,7 +432,7 @@ pub(crate) fn apply(world: &mut World, op: &Op) {
         }
         Op::Health(side, health) => {
             let health = [Health::Serving, Health::Busy, Health::Draining][health as usize];
-            world.with(world.on(side), |peer, _, _| peer.machine.set_health(health));
+            world.with(world.on(side), |peer, _, now| peer.machine.set_health(health, now));
         }
         Op::Close { side, drain_ms } => {
             let drain = Duration::from_millis(drain_ms);

@@ -156,6 +156,7 @@ impl Machine {
         }
         self.wakes.extend([Wake::Readable(key), Wake::Transfer(key)]);
         self.ack_handled(key, now);
+        self.passed(key, now);
     }
 
     /// Takes out of an inbox what has expired.
@@ -167,6 +168,7 @@ impl Machine {
             // Of unreliable messages nothing is told, but that may have been the last one.
             self.wakes.insert(Wake::Readable(key));
             self.ack_handled(key, now);
+            self.passed(key, now);
         }
         let Some(channel) = self.channels.get_mut(key) else { return };
         for message in channel.inbox.expire_returned(now) {
@@ -188,6 +190,7 @@ impl Machine {
         let gone = channel.inbox.reject_parts(&reason);
         self.pass(key, gone, now);
         self.ack_handled(key, now);
+        self.taken(now);
     }
 
     // ---- large messages ----

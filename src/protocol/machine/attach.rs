@@ -20,7 +20,7 @@ use crate::error::{CloseCode, CloseReason, Side};
 use crate::id::Epoch;
 use crate::protocol::heartbeat::Heart;
 use crate::protocol::journal::Record;
-use crate::protocol::liveness::{Lease, StallWatch};
+use crate::protocol::liveness::Lease;
 use crate::protocol::outbox::ResetCount;
 use crate::protocol::proof;
 use crate::protocol::silence::Silence;
@@ -29,7 +29,7 @@ use crate::protocol::types::{
 };
 use crate::wire::heartbeat::{INTERVALS_S, interval};
 use crate::wire::varint;
-use crate::wire::{Confirm, Control, Frame, Hello, Refuse, Retry, VERSION, Welcome};
+use crate::wire::{Confirm, Control, Frame, Health, Hello, Refuse, Retry, VERSION, Welcome};
 
 /// Hellos that one link may say before one is accepted.
 const MAX_HELLOS: u32 = 4;
@@ -340,7 +340,7 @@ impl Machine {
             if let Some(local) = channel.local.as_mut() {
                 let count = local.outbox.on_reset(redeliver);
                 (local.window, local.peer_ended, local.peer_forgot) = (Window::INITIAL, false, false);
-                (local.refused, local.watch) = (None, StallWatch::default());
+                local.refused = None;
                 if count.unknown > 0 {
                     local.unheard = Some(local.outbox.floor());
                 }
@@ -351,7 +351,8 @@ impl Machine {
             }
         }
         changed.into_iter().for_each(|key| self.wake_channel(key));
-        self.stall_over();
+        // Of the service behind the new epoch nothing is known but that it is there.
+        self.peer_health(Health::Serving);
         total
     }
 

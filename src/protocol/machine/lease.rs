@@ -23,7 +23,7 @@ impl Machine {
             attached.silence.heard(now);
         }
         if self.lease.as_mut().is_some_and(|lease| lease.heard_since(since, now)) {
-            self.awake();
+            self.wake_up();
         }
     }
 
@@ -46,7 +46,7 @@ impl Machine {
             self.process = ProcessLiveness::Unknown;
             self.fall_dormant(now);
         } else if !away && lease.come_back(now) {
-            self.awake();
+            self.wake_up();
         }
     }
 
@@ -57,7 +57,7 @@ impl Machine {
         self.emit(Event::PeerOffline { pending });
     }
 
-    fn awake(&mut self) {
+    fn wake_up(&mut self) {
         self.detached_since = None;
         self.process = ProcessLiveness::Alive;
         self.wakes.insert(Wake::State);

@@ -53,6 +53,7 @@ impl Machine {
             self.joining.as_ref().map(|joining| joining.deadline),
             self.redial.planned.map(|(at, _)| at),
             self.lease.as_ref().and_then(|lease| lease.deadline()),
+            self.tell_deadline(),
             heart.and_then(|heart| heart.deadline()),
             heart.and_then(|heart| heart.sample_deadline()),
             self.beating()
@@ -96,9 +97,6 @@ impl Machine {
         }
         for (_, channel) in self.channels.iter_mut() {
             channel.inbox.watch.forgive(now);
-            if let Some(local) = channel.local.as_mut() {
-                local.watch.forgive(now);
-            }
         }
     }
 
@@ -308,6 +306,7 @@ impl Machine {
 
     pub(super) fn send_beat(&mut self, link: LinkId, kind: BeatKind, parity: bool) {
         self.counts.beats_sent += 1;
+        self.note_beat(kind, parity);
         let beat = Heartbeat { kind, parity, health: self.health(), interval: self.interval };
         self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat), priority: 0 });
     }

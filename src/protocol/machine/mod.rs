@@ -13,7 +13,7 @@
 //! | `life` | time: dialing again, heartbeat, expiry |
 //! | `lease` | an acceptor's belief in its dialer |
 //! | `background` | a dialer that is about to be stopped |
-//! | `service` | the application behind the peer |
+//! | `service` | the applications behind both sides |
 //! | `closing` | the end of a session |
 //! | `journaling` | records on their way to a store |
 
@@ -32,7 +32,7 @@ use crate::protocol::silence::Silence;
 use crate::protocol::types::{
     ChannelKey, Event, LinkId, LinkInfo, LinkSample, Output, PathLiveness, ProcessLiveness, Role, Setup, Wake,
 };
-use crate::wire::{Control, Frame, Health, PeerLimits, Secret, Welcome};
+use crate::wire::{Control, Frame, PeerLimits, Secret, Welcome};
 
 mod app;
 mod arrival;
@@ -59,6 +59,7 @@ use channels::Channels;
 use closing::Closing;
 use inbox::Inbox;
 use journaling::Journal;
+use service::Service;
 
 /// One session's protocol state. See the [module documentation](crate::protocol) for how to drive it.
 #[derive(Debug)]
@@ -90,10 +91,7 @@ pub struct Machine {
     journal: Journal,
     redial: Redial,
     lease: Option<Lease>,
-    /// How the application says it is.
-    own_health: Health,
-    /// What was last reported of the peer's service.
-    service: Health,
+    service: Service,
     process: ProcessLiveness,
     /// The dialer's process is about to be stopped, or was.
     background: Option<Background>,
@@ -267,8 +265,7 @@ impl Machine {
             journal: Journal::new(setup.journaled),
             redial,
             lease: None,
-            own_health: Health::Serving,
-            service: Health::Serving,
+            service: Service::default(),
             process: ProcessLiveness::Unknown,
             background: None,
             detached_since: Some(now),

@@ -152,7 +152,10 @@ impl Machine {
                 }
                 self.send_beat(link, BeatKind::Answer, beat.parity);
             }
-            BeatKind::Answer => self.evidence(now),
+            BeatKind::Answer => {
+                self.beat_heard(beat.parity);
+                self.evidence(now);
+            }
         }
         self.peer_health(beat.health);
     }

@@ -129,8 +129,10 @@ pub struct Liveness {
     pub path: PathLiveness,
     /// The peer's process.
     pub process: ProcessLiveness,
-    /// The application behind it, as last told or inferred; means nothing while the process is silent.
+    /// The application behind it, as last told; means nothing while the process is silent.
     pub service: Health,
+    /// This side's application, as the peer is told.
+    pub own_service: Health,
 }
 
 /// See [`Liveness::path`].

@@ -3,7 +3,7 @@
 /// One length-delimited message on the control stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Control {
-    #[prost(oneof = "control::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "control::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 13")]
     pub frame: ::core::option::Option<control::Frame>,
 }
 /// Nested message and enum types in `Control`.
@@ -28,7 +28,7 @@ pub mod control {
         Close(super::Close),
         #[prost(message, tag = "9")]
         CloseAck(super::CloseAck),
-        #[prost(message, tag = "10")]
+        #[prost(message, tag = "13")]
         Presence(super::Presence),
     }
 }
