@@ -44,6 +44,9 @@ pub(crate) struct State {
     pub(crate) peer: Option<PeerIdentity>,
     /// Where the last link led to when it was made.
     remote: Option<SocketAddr>,
+    /// The address of this machine from which it led there, if somebody watches it.
+    #[cfg(all(feature = "watch", target_os = "linux"))]
+    source: Option<std::net::IpAddr>,
     /// Links that the session's task has yet to take over.
     pub(super) arrivals: Vec<Writer>,
     /// Links whose connection is gone, which the task has yet to drop.
@@ -116,6 +119,8 @@ impl Shared {
             waiting: Waiting::default(),
             peer: None,
             remote: None,
+            #[cfg(all(feature = "watch", target_os = "linux"))]
+            source: None,
             arrivals: Vec::new(),
             departures: Vec::new(),
             events: None,
@@ -183,7 +188,12 @@ impl Shared {
                 return Err((established, hello));
             }
             state.peer.clone_from(&established.peer);
-            state.remote = Some(established.connection.remote_address());
+            let remote = established.connection.remote_address();
+            state.remote = Some(remote);
+            #[cfg(all(feature = "watch", target_os = "linux"))]
+            if self.role == Role::Dialer {
+                state.source = self.env.source_to(remote);
+            }
             let (info, writer, reader) = established.split();
             state.machine.handle_link_up(link, info, now);
             if let Some(hello) = hello {
@@ -260,6 +270,15 @@ impl Shared {
 
     pub(crate) fn network_changed(&self) {
         self.feed(|state, now| state.machine.network_changed(now));
+    }
+
+    /// Looks from which address this machine speaks to the peer now. Whether that is another one than before, and not none.
+    #[cfg(all(feature = "watch", target_os = "linux"))]
+    pub(super) fn source_changed(&self) -> bool {
+        let Some(remote) = self.look().remote else { return false };
+        let source = self.env.source_to(remote);
+        let before = std::mem::replace(&mut self.look().source, source);
+        source.is_some() && source != before
     }
 
     pub(crate) fn going_to_background(&self) {
