@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline::error::CloseCode;
-use bowline::protocol::types::SessionState;
+use bowline::protocol::types::{Event, SessionState};
 
 use crate::link::{Side, Weather};
 use crate::plan::{LABELS, open};
@@ -22,6 +22,7 @@ pub(crate) fn heal(world: &mut World) {
             peer.stopped_until = None;
         }
     }
+    world.with(Who::Dialer, |peer, _, now| peer.machine.resumed(Duration::from_secs(1), now));
     let heals = world.now;
     let mut calm = 0;
     let mut connected_after = None;
@@ -39,7 +40,9 @@ pub(crate) fn heal(world: &mut World) {
         if world.dialer.is_closed() {
             break;
         }
-        if world.dialer.events.last() == Some(&bowline::protocol::types::Event::GaveUp) {
+        // What it finds of its own application is no news of the connection.
+        let mut news = world.dialer.events.iter().rev();
+        if news.find(|event| !matches!(event, Event::OwnService(_))) == Some(&Event::GaveUp) {
             world.with(Who::Dialer, |peer, _, now| peer.machine.reconnect(now));
         }
         let attached = world.dialer.machine.attached();

@@ -1,4 +1,4 @@
-//! Time: heartbeat, suspicion, dialing again, expiry, services that stall (rules H1, H3, H8, T2, T3, T5).
+//! Time: heartbeat, suspicion, dialing again, expiry (rules H1, H3, T2, T3, T5).
 
 use bowline::config::ReconnectPolicy;
 use bowline::protocol::types::{Event, LinkId, Output, PathLiveness, SessionState};
@@ -34,36 +34,6 @@ fn life_a_racing_attempt_that_fails_leaves_the_recovered_link_alone() {
     world.say(Side::Dialer, "chat", 10);
     world.run(ms(100));
     assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
-}
-
-#[test]
-fn life_a_service_that_takes_nothing_is_told_from_both_sides() {
-    let mut world = connected(Settings::default(), &["chat"]);
-    world.forget_events();
-    world.say(Side::Dialer, "chat", 10);
-    world.run(ms(4900));
-    assert_eq!(world.events(Side::Dialer), []);
-    world.run(ms(500));
-    assert_eq!(world.events(Side::Dialer), [Event::Service(Health::Stalled)]);
-    // The acceptor's own verdict travels with its next answer, and agrees.
-    world.run(secs(20));
-    assert_eq!(world.events(Side::Dialer), [Event::Service(Health::Stalled)]);
-    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
-    world.run(ms(100));
-    assert_eq!(world.events(Side::Dialer).last(), Some(&Event::Service(Health::Serving)));
-    assert_eq!(world.dialer.machine.stats().liveness.service, Health::Serving);
-}
-
-#[test]
-fn life_a_peer_that_forgot_is_no_stalled_service() {
-    let mut world = connected(Settings::default(), &["chat"]);
-    world.say(Side::Dialer, "chat", 10);
-    world.run(secs(1));
-    world.restart_acceptor(0, Some(ms(0)));
-    world.run(secs(1));
-    world.forget_events();
-    world.run(secs(20));
-    assert_eq!(world.events(Side::Dialer), []);
 }
 
 #[test]

@@ -8,16 +8,12 @@ use bowline_netsim::{Access, Conditions, NatConfig, NatStep, Scenario, Step};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::survival::{EVENT, HEARTBEAT, config, flows, judge, path, push};
-use crate::world::{Ends, over};
-
-fn line() -> Conditions {
-    Conditions::new().delay(Duration::from_millis(20))
-}
+use crate::survival::{EVENT, HEARTBEAT, config, flows, judge, over, path, push};
+use crate::world::Ends;
 
 /// The client has another network at once, with another address, and the one before is gone.
 fn another_network() -> Scenario {
-    let other = Access::new().both(line()).nat(NatConfig::linux());
+    let other = Access::new().nat(NatConfig::linux());
     path(0.0, Step::at(EVENT).move_after(Duration::ZERO, Duration::ZERO)).other(other)
 }
 
@@ -59,7 +55,7 @@ fn fifty_rebindings_in_a_minute_at_a_loss_of_a_twentieth() {
     let rebind =
         Step::at(Duration::from_secs(4)).nat(NatStep::RebindPorts).every(Duration::from_millis(1200));
     let lossy = Step::at(Duration::from_secs(3)).both(Conditions::new().loss(5.0));
-    let scenario = Scenario::new("symmetric", Duration::from_secs(120)).both(line()).nat(symmetric);
+    let scenario = Scenario::new("symmetric", Duration::from_secs(120)).nat(symmetric);
     let scenario = scenario.step(lossy).step(rebind);
     let longest = |seed| {
         let run = async |ends| flows(ends, 50, 50, Duration::from_secs(64)).await;

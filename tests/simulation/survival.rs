@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use bowline::{ChannelConfig, Config, Delivery, ReconnectPolicy, Session};
+use bowline_netsim::quic::Finished;
 use bowline_netsim::{Conditions, NatConfig, NatStep, Scenario, Step};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::world::{Ends, over};
+use crate::world::{Ends, over_beyond};
 
 pub(crate) const EVENT: Duration = Duration::from_secs(6);
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -17,10 +18,14 @@ pub(crate) fn config() -> Config {
     Config::default().heartbeat(HEARTBEAT).reconnect(ReconnectPolicy::Responsive)
 }
 
-/// A client behind a NAT, 40 ms of round trip, loss from 3 s on, and something that happens after 6 s.
+/// Runs a program over such a path: a NAT at the client, as a router at home is, and 40 ms of round trip between it and the server.
+pub(crate) fn over<T>(scenario: &Scenario, seed: u64, program: impl AsyncFnOnce(Ends) -> T) -> Finished<T> {
+    over_beyond(Duration::from_millis(20), scenario, seed, program)
+}
+
+/// A client behind a NAT, loss from 3 s on, and something that happens after 6 s.
 pub(crate) fn path(loss: f64, step: Step) -> Scenario {
-    let line = Conditions::new().delay(Duration::from_millis(20));
-    let scenario = Scenario::new("survival", Duration::from_secs(120)).both(line).nat(NatConfig::linux());
+    let scenario = Scenario::new("survival", Duration::from_secs(120)).nat(NatConfig::linux());
     match loss > 0.0 {
         true => scenario.step(Step::at(Duration::from_secs(3)).both(Conditions::new().loss(loss))).step(step),
         false => scenario.step(step),

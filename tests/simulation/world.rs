@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bowline::endpoint::Parts;
 use bowline::{Clock, Config, Endpoint, Identity, Session, SocketFactory, Trust};
 use bowline_netsim::quic::{Finished, Sim, SimRuntime, simulate};
-use bowline_netsim::{HostId, Scenario};
+use bowline_netsim::{Change, Conditions, Direction, HostId, Path, Scenario, Time};
 
 const PORT: u16 = 4433;
 
@@ -52,7 +52,25 @@ pub(crate) struct Ends {
 
 /// Runs a program on the two ends of a scenario, for at most its duration.
 pub(crate) fn over<T>(scenario: &Scenario, seed: u64, program: impl AsyncFnOnce(Ends) -> T) -> Finished<T> {
-    let path = scenario.build(seed).expect("the scenario is sound");
+    run(scenario.build(seed).expect("the scenario is sound"), scenario, seed, program)
+}
+
+/// The same, with a delay each way between the NAT and the server: what the NAT drops the server learns half a round trip later.
+pub(crate) fn over_beyond<T>(
+    delay: Duration,
+    scenario: &Scenario,
+    seed: u64,
+    program: impl AsyncFnOnce(Ends) -> T,
+) -> Finished<T> {
+    let mut path = scenario.build(seed).expect("the scenario is sound");
+    for direction in [Direction::Up, Direction::Down] {
+        let change = Change::Link(path.server_link, direction, Box::new(Conditions::new().delay(delay)));
+        path.world.change_at(Time::ZERO, change).expect("the delay is possible");
+    }
+    run(path, scenario, seed, program)
+}
+
+fn run<T>(path: Path, scenario: &Scenario, seed: u64, program: impl AsyncFnOnce(Ends) -> T) -> Finished<T> {
     let (client, server) = (path.clients[0], path.server);
     let server_address = SocketAddr::new(path.server_address, PORT);
     let run = async |sim: Sim| program(Ends { sim, client, server, server_address, seed }).await;

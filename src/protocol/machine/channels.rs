@@ -147,10 +147,8 @@ impl Channel {
 
     /// When something is to be done for it.
     fn timer(&self, rtt: Duration) -> Option<Instant> {
-        let sending = self
-            .local
-            .as_ref()
-            .map(|local| [local.watch.deadline(), local.outbox.deadline(), local.outbox.loss_deadline(rtt)]);
+        let sending =
+            self.local.as_ref().map(|local| [local.outbox.deadline(), local.outbox.loss_deadline(rtt)]);
         let receiving =
             [self.config.as_ref().and_then(|_| self.inbox.watch.deadline()), self.inbox.deadline()];
         sending.into_iter().flatten().chain(receiving).flatten().min()

@@ -11,7 +11,7 @@ use crate::config::{LARGE, Lifetime, SendOptions, WhenFull};
 use crate::error::{ExtendError, Outcome, SendError};
 use crate::id::{Epoch, MessageId, Sequence};
 use crate::protocol::journal::Record;
-use crate::protocol::types::{ChannelKey, Progress, Progressed};
+use crate::protocol::types::{ChannelKey, Progress, Progressed, Undelivered, Whereabouts};
 
 /// Numbers of unreliable messages that are reserved in a journal at a time.
 const RESERVED: Sequence = 4096;
@@ -93,6 +93,37 @@ impl Machine {
             self.check_drained(now);
         }
         cancelled
+    }
+
+    /// Messages of the channel without an outcome, those left out that were given up.
+    pub fn undelivered(&self, key: ChannelKey) -> Vec<Undelivered> {
+        let Some(local) = self.channels.get(key).and_then(|channel| channel.local.as_ref()) else {
+            return Vec::new();
+        };
+        let name = |(sequence, payload, size, whereabouts)| {
+            let id = MessageId { session: self.session, epoch: self.epoch, channel: local.id, sequence };
+            Undelivered { id, payload, size, whereabouts }
+        };
+        local.outbox.undelivered().map(name).collect()
+    }
+
+    /// Withdraws all messages of the channel of which no link ever had anything, and gives them back, with the journal batch
+    /// from which on they will not come again after a restart either.
+    pub fn take_back(&mut self, key: ChannelKey, now: Instant) -> (Vec<Undelivered>, u64) {
+        let (session, epoch) = (self.session, self.epoch);
+        let local = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut());
+        let Some(local) = local else { return (Vec::new(), 0) };
+        let channel = local.id;
+        let name = |(sequence, payload): (Sequence, Bytes)| {
+            let (id, size) = (MessageId { session, epoch, channel, sequence }, payload.len() as u64);
+            Undelivered { id, payload, size, whereabouts: Whereabouts::Kept }
+        };
+        let taken: Vec<Undelivered> = local.outbox.take_back().into_iter().map(name).collect();
+        if !taken.is_empty() {
+            self.settle_sent(key, channel, false);
+            self.check_drained(now);
+        }
+        (taken, self.journal.last_batch())
     }
 
     /// Gives a message another deadline, this long from now; `None`: none.

@@ -387,12 +387,6 @@ impl Machine {
         local.peer_ended |= lane.ended;
         local.peer_forgot |= lane.ended && offered == FORGOTTEN;
         let progress = more || ended > 0 || local.outbox.received_below() > before;
-        let mut stall_over = false;
-        if ended > 0 {
-            stall_over = local.watch.progress(local.outbox.has_received(), now);
-        } else if local.outbox.has_received() {
-            local.watch.filled(now);
-        }
         if first
             && let Some(resuming) = self.attached.as_mut().and_then(|attached| attached.resuming.as_mut())
         {
@@ -403,9 +397,6 @@ impl Machine {
         self.touch(key);
         if lost != ResetCount::default() {
             self.emit(Event::Reset { undelivered: lost.unknown, redelivered: lost.redelivered });
-        }
-        if stall_over {
-            self.stall_over();
         }
         if progress {
             self.evidence(now);

@@ -125,6 +125,7 @@ impl Machine {
             Control::Confirm(confirm) => self.handle_confirm(link, confirm, now),
             Control::Close(close) => self.handle_close(link, close, now),
             Control::CloseAck => self.handle_close_ack(link, now),
+            Control::Presence { away } => self.handle_presence(link, away, now),
             Control::Hello(_) | Control::Welcome(_) | Control::Retry(_) | Control::Refuse(_) => {
                 self.violation(link, "an attach message on an attached link (rule S1)", now);
             }
@@ -151,7 +152,10 @@ impl Machine {
                 }
                 self.send_beat(link, BeatKind::Answer, beat.parity);
             }
-            BeatKind::Answer => self.answered(now),
+            BeatKind::Answer => {
+                self.beat_heard(beat.parity);
+                self.answered(now);
+            }
         }
         self.peer_health(beat.health);
     }
