@@ -18,6 +18,7 @@ use super::journal::Journal;
 use super::link::{self, Established, INITIAL_ROOM, Writer};
 use super::losses::Losses;
 use super::metering::Metering;
+use super::probing::Probing;
 use super::shared::{Shared, State};
 use crate::error::{CloseCode, CloseReason, ConnectError};
 use crate::protocol::types::{Event, LinkId, Output, Wake};
@@ -53,6 +54,7 @@ pub(super) struct Task {
     finished: bool,
     woken: Vec<Waker>,
     losses: Losses,
+    probing: Probing,
     metering: Metering,
 }
 
@@ -80,6 +82,7 @@ impl Task {
             finished: false,
             woken: Vec::new(),
             losses: Losses::default(),
+            probing: Probing::default(),
             metering: Metering::new(),
             shared,
         };
@@ -116,6 +119,9 @@ impl Task {
                         writer.rebind(&shared.env);
                     }
                 }
+                Output::Measure { silence } => self.measure(silence),
+                Output::StopMeasuring { from } => self.probing.stop(from),
+                Output::Learned(network, lifetime) => shared.env.networks.remember(network, lifetime),
                 Output::Abandon { link, channel, sequence } => {
                     if let Some(writer) = self.links.get_mut(&link) {
                         writer.abandon(channel, sequence);
@@ -164,6 +170,7 @@ impl Task {
                 state.machine.handle_link_room(link, INITIAL_ROOM);
                 if let Some(writer) = self.links.get_mut(&link) {
                     state.sample(link, now, || writer.sample(now));
+                    self.shared.enter_network(state, writer.remote(), now);
                 }
             }
         }
@@ -215,6 +222,15 @@ impl Task {
         }
     }
 
+    /// Finds out whether this side is still reached after a silence.
+    fn measure(&mut self, silence: Duration) {
+        let remote = self.attached.and_then(|link| self.links.get(&link)).map(Writer::remote);
+        match (&self.dialer, remote) {
+            (Some(dialer), Some(remote)) => self.probing.begin(&self.shared.env, dialer, remote, silence),
+            _ => self.probing.give_up(silence),
+        }
+    }
+
     fn set_timer(&mut self, wait: Option<Instant>) {
         if self.deadline != wait {
             self.deadline = wait;
@@ -228,6 +244,7 @@ impl Task {
     fn feed(&mut self, cx: &mut Context<'_>) -> bool {
         let mut busy = self.feed_dial(cx);
         busy |= self.feed_journal(cx);
+        busy |= self.feed_findings(cx);
         busy |= self.feed_time(cx);
         busy | self.feed_room(cx)
     }
@@ -269,6 +286,12 @@ impl Task {
         true
     }
 
+    fn feed_findings(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready((silence, finding)) = self.probing.poll(cx) else { return false };
+        self.shared.change(|state, now| state.machine.handle_finding(silence, finding, now));
+        true
+    }
+
     fn feed_time(&mut self, cx: &mut Context<'_>) -> bool {
         if self.deadline.is_none() || self.timer.as_mut().poll(cx).is_pending() {
             return false;
@@ -301,7 +324,10 @@ impl Task {
             if self.attached == Some(*link)
                 && let Some(remote) = writer.take_new_remote()
             {
-                announce(&self.shared.look(), Event::PathChanged { remote });
+                let mut state = self.shared.look();
+                announce(&state, Event::PathChanged { remote });
+                state.machine.handle_address_change(*link);
+                busy = true;
             }
             if let Some(what) = writer.take_violation() {
                 tracing::warn!(what, "the peer broke the protocol");
@@ -330,6 +356,7 @@ impl Task {
         let Some(reason) = self.over.clone() else { return Poll::Pending };
         if let Some(on_end) = self.on_end.take() {
             self.dialing = None;
+            self.probing.stop(Duration::ZERO);
             on_end(reason.clone());
             if let Some(journal) = &mut self.journal {
                 journal.forget(self.shared.id);

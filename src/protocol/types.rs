@@ -11,8 +11,10 @@ use crate::protocol::journal::Batch;
 use crate::wire::{Frame, Health, PeerLimits, Secret};
 
 mod figures;
+mod lifetime;
 
 pub use figures::{ChannelStats, Liveness, PathLiveness, ProcessLiveness, SessionStats};
+pub use lifetime::{Finding, HeartbeatReason, HeartbeatState, HeartbeatStats, Lifetime, NetworkId};
 
 /// One connection, as the driver names it. Never reused within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,8 +46,8 @@ pub struct Setup {
     pub wall_ms: u64,
     /// All the randomness the machine will ever use: its epochs and its jitter come from here.
     pub seed: [u8; 32],
-    /// Heartbeat interval, before it is rounded to the table.
-    pub heartbeat: Duration,
+    /// How the heartbeat interval is chosen, before it is rounded to the table.
+    pub heartbeat: crate::config::HeartbeatPolicy,
     /// How to dial again.
     pub reconnect: crate::config::ReconnectPolicy,
     /// How long to stay without a link.
@@ -160,6 +162,19 @@ pub enum Output {
     },
     /// The dial under way is not wanted any more; no answer is expected, and one that comes is closed.
     AbortDial,
+    /// Find out on a connection of its own whether this side is still reached after so much silence, and answer with
+    /// `handle_finding` (rule H6).
+    Measure {
+        /// How long nothing is to leave.
+        silence: Duration,
+    },
+    /// Drop what `Measure` began with a silence of this length or longer; no answer is expected.
+    StopMeasuring {
+        /// From this on.
+        from: Duration,
+    },
+    /// What is now known of the network that was entered last, to be remembered; `None`: nothing any more.
+    Learned(NetworkId, Option<Lifetime>),
     /// Make these records durable, in order, then call `handle_journaled`.
     Journal(Batch),
     /// For the application.

@@ -139,7 +139,7 @@ pub(crate) fn setup(
         secret,
         wall_ms: 1_700_000_000_000 + at_ms,
         seed: rng.bytes(),
-        heartbeat: settings.heartbeat,
+        heartbeat: settings.heartbeat.into(),
         reconnect: settings.policy,
         session_expiry: settings.expiry,
         attach_timeout: Duration::from_secs(10),

@@ -312,6 +312,9 @@ impl World {
         match output {
             // What they do, the network of this test does not do to anybody.
             Output::Probe { .. } | Output::Rebind { .. } => {}
+            Output::Measure { .. } | Output::StopMeasuring { .. } | Output::Learned(..) => {
+                unreachable!("its machines have a fixed heartbeat");
+            }
             Output::Transmit { link, frame, .. } => {
                 self.with(who, |peer, model, now| {
                     if let Some((channel, sequence)) = name_of(&frame) {
@@ -403,6 +406,9 @@ pub(crate) fn name(frame: &Frame) -> &'static str {
             Control::Receiving(_) => "Receiving",
             Control::Close(_) => "Close",
             Control::CloseAck => "CloseAck",
+            Control::Probe(_) => "Probe",
+            Control::ProbeAnswer => "ProbeAnswer",
+            Control::AddressSeen(_) => "AddressSeen",
         },
     }
 }

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `world` | two programs on the two ends of a scenario |
 //! | `beside` | what a large transfer does to the messages beside it |
+//! | `learning` | the adaptive heartbeat beside NATs that forget |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
 
 mod beside;
+mod learning;
 mod survival;
 mod world;

@@ -31,6 +31,7 @@ impl Machine {
         self.redial_timeout(now);
         self.lease_timeout(now);
         self.heart_timeout(now);
+        self.learning_timeout(now);
         self.service_timeout(now);
         self.channels_timeout(now);
         if self.closed.is_none() && self.expiry().is_some_and(|at| now >= at) {
@@ -56,6 +57,7 @@ impl Machine {
             self.lease.as_ref().and_then(|lease| lease.deadline()),
             heart.and_then(|heart| heart.deadline()),
             heart.and_then(|heart| heart.sample_deadline()),
+            self.learning_deadline(),
             attached
                 .filter(|attached| attached.heart.is_some())
                 .and_then(|attached| attached.silence.deadline(probe_timeout(attached.sample.rtt))),
@@ -209,6 +211,7 @@ impl Machine {
         if self.role == Role::Acceptor || self.closed.is_some() || !self.confirmed {
             return;
         }
+        self.leave_network(now);
         let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
         if heart.is_some_and(|heart| heart.doubt(true, now)) {
             self.process = ProcessLiveness::Unknown;
@@ -227,7 +230,7 @@ impl Machine {
 
     /// The old link lives: a connection that has not said Hello yet is not needed. One that has is never dropped in favour of
     /// the old one (rule S5).
-    fn recovered(&mut self) {
+    pub(super) fn recovered(&mut self) {
         self.emit(Event::Recovered);
         self.process = ProcessLiveness::Alive;
         self.detached_since = None;
@@ -299,11 +302,13 @@ impl Machine {
         match pulse {
             Pulse::Beat { parity } => self.send_beat(link, BeatKind::Beat, parity),
             Pulse::Probe { parity, first, rebind } => {
+                self.rhythm.disturb();
                 if first {
                     self.process = ProcessLiveness::Unknown;
                     self.emit(Event::Suspect);
                 }
                 if rebind {
+                    self.rebinds();
                     self.out.push_back(Output::Rebind { link });
                 }
                 self.out.push_back(Output::Probe { link });
@@ -319,7 +324,7 @@ impl Machine {
 
     pub(super) fn send_beat(&mut self, link: LinkId, kind: BeatKind, parity: bool) {
         self.counts.beats_sent += 1;
-        let beat = Heartbeat { kind, parity, health: self.health(), interval: self.interval };
+        let beat = Heartbeat { kind, parity, health: self.health(), interval: self.promise() };
         self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat), priority: 0 });
     }
 

@@ -10,6 +10,7 @@
 //! | `arrival` | data in |
 //! | `telling` | what both sides tell of their channels |
 //! | `app`, `sends` | what the application asks for |
+//! | `learning` | the interval between beats, and what the NATs of a network allow |
 //! | `life` | time: dialing again, heartbeat, liveness, expiry |
 //! | `closing` | the end of a session |
 //! | `journaling` | records on their way to a store |
@@ -39,6 +40,7 @@ mod closing;
 mod halves;
 mod inbox;
 mod journaling;
+mod learning;
 mod life;
 mod ready;
 mod sends;
@@ -52,6 +54,7 @@ use channels::Channels;
 use closing::Closing;
 use inbox::Inbox;
 use journaling::Journal;
+use learning::Rhythm;
 
 /// One session's protocol state. See the [module documentation](crate::protocol) for how to drive it.
 #[derive(Debug)]
@@ -66,7 +69,7 @@ pub struct Machine {
     clock: PeerClock,
     /// What the calendar showed when the clock began.
     wall_ms: u64,
-    interval: u8,
+    rhythm: Rhythm,
     session_expiry: Duration,
     random: Random,
 
@@ -127,6 +130,10 @@ struct Attached {
     sample: LinkSample,
     /// The dialer's heart; an acceptor only answers.
     heart: Option<Heart>,
+    /// How often the acceptor has seen, or is known to have seen, another address of the dialer.
+    address_changes: u64,
+    /// Address changes that are this side's own doing, and not accounted for yet.
+    moves: u64,
     /// What comes on it.
     silence: Silence,
     /// Messages to be sent again, counted while channels sync; `None` once reported or on a first attach.
@@ -242,7 +249,7 @@ impl Machine {
             durable: setup.durable,
             clock: PeerClock::new(now),
             wall_ms: setup.wall_ms,
-            interval: crate::wire::heartbeat::index_at_most(setup.heartbeat),
+            rhythm: Rhythm::new(setup.heartbeat, setup.role),
             session_expiry: setup.session_expiry,
             random,
             peer: Peer::default(),

@@ -125,6 +125,10 @@ impl Machine {
             Control::Confirm(confirm) => self.handle_confirm(link, confirm, now),
             Control::Close(close) => self.handle_close(link, close, now),
             Control::CloseAck => self.handle_close_ack(link, now),
+            Control::AddressSeen(seen) => self.handle_address_seen(link, seen, now),
+            Control::Probe(_) | Control::ProbeAnswer => {
+                self.violation(link, "a lifetime probe on an attached link (rule H6)", now);
+            }
             Control::Hello(_) | Control::Welcome(_) | Control::Retry(_) | Control::Refuse(_) => {
                 self.violation(link, "an attach message on an attached link (rule S1)", now);
             }
@@ -151,7 +155,7 @@ impl Machine {
                 }
                 self.send_beat(link, BeatKind::Answer, beat.parity);
             }
-            BeatKind::Answer => self.evidence(now),
+            BeatKind::Answer => self.beat_answered(beat.parity, now),
         }
         self.peer_health(beat.health);
     }
