@@ -11,6 +11,7 @@ mod greeting;
 mod healing;
 mod journal;
 mod large;
+mod learning;
 mod life;
 mod link;
 mod model;

@@ -287,3 +287,29 @@ fn another_network_is_learned_anew_and_a_known_one_is_confirmed_by_one_probe() {
     assert_eq!((again.state, again.interval), (HeartbeatState::Stable, learned.interval));
     assert_eq!(again.probes, learned.probes + 1, "{again:?}");
 }
+
+#[test]
+fn a_file_remembers_what_was_learned_for_the_next_process() {
+    let file = std::env::temp_dir().join(format!("bowline-learning-{}", std::process::id()));
+    let config = || adaptive(Power::Mains).network_memory(&file);
+    let learn = async |ends: Ends| {
+        let mut push = Push::new(&ends, config()).await;
+        let before = push.heartbeat();
+        push.until_learned().await;
+        (before, push.heartbeat())
+    };
+    let (before, learned) = over(&nat(MINUTE), 1, learn).output.expect("in time");
+    assert_eq!((before.why, learned.survived), (HeartbeatReason::NewNetwork, Some(Duration::from_secs(45))));
+    // It is written in the background, in real time.
+    let is_written = || std::fs::read_to_string(&file).is_ok_and(|text| text.lines().count() == 2);
+    for _ in 0..10_000 {
+        if is_written() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (before, again) = over(&nat(MINUTE), 2, learn).output.expect("in time");
+    std::fs::remove_file(&file).expect("it is there");
+    assert_eq!((before.state, before.why), (HeartbeatState::Boot, HeartbeatReason::Remembered));
+    assert_eq!((again.state, again.interval, again.probes), (HeartbeatState::Stable, learned.interval, 1));
+}

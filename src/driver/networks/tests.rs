@@ -1,3 +1,5 @@
+//! A memory of networks beside a calendar that is set by hand, and files of every kind.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
