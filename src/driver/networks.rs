@@ -96,15 +96,9 @@ impl Networks {
         Some(entry.lifetime)
     }
 
-    /// Remembers what was learned of a network just now, or forgets it.
+    /// Remembers what was learned of a network just now, or forgets it; the file follows in the background.
     pub(crate) fn remember(&self, network: NetworkId, lifetime: Option<Lifetime>) {
-        let learned_s = self.now_s();
-        let mut entries = lock(&self.memory.entries);
-        entries.retain(|entry| entry.network != network);
-        entries.extend(lifetime.map(|lifetime| Entry { network, learned_s, lifetime }));
-        let superfluous = entries.len().saturating_sub(NETWORKS_MAX);
-        entries.drain(..superfluous);
-        drop(entries);
+        self.note(network, lifetime);
         if self.memory.file.is_some() {
             let memory = self.memory.clone();
             // Writing waits for the disk, which no task of the runtime may.
@@ -114,6 +108,15 @@ impl Networks {
                 tracing::warn!(%error, "what was learned of networks is not saved");
             }
         }
+    }
+
+    fn note(&self, network: NetworkId, lifetime: Option<Lifetime>) {
+        let learned_s = self.now_s();
+        let mut entries = lock(&self.memory.entries);
+        entries.retain(|entry| entry.network != network);
+        entries.extend(lifetime.map(|lifetime| Entry { network, learned_s, lifetime }));
+        let superfluous = entries.len().saturating_sub(NETWORKS_MAX);
+        entries.drain(..superfluous);
     }
 
     fn now_s(&self) -> u64 {

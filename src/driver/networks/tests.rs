@@ -66,20 +66,20 @@ fn a_network_is_known_by_its_name_or_by_the_places_in_it() {
 fn what_was_not_used_for_longest_makes_room() {
     let (networks, _) = networks(None);
     for number in 0..64 {
-        networks.remember(id(number), Some(survived(number.into())));
+        networks.note(id(number), Some(survived(number.into())));
     }
     assert_eq!(networks.recall(id(0)), Some(survived(0)));
-    networks.remember(id(64), Some(survived(64)));
+    networks.note(id(64), Some(survived(64)));
     assert_eq!(networks.recall(id(1)), None);
     assert_eq!(networks.recall(id(0)), Some(survived(0)));
-    networks.remember(id(0), None);
+    networks.note(id(0), None);
     assert_eq!(networks.recall(id(0)), None);
 }
 
 #[test]
 fn what_is_older_than_a_month_is_forgotten() {
     let (networks, clock) = networks(None);
-    networks.remember(id(1), Some(survived(30)));
+    networks.note(id(1), Some(survived(30)));
     clock.0.fetch_add(KEPT.as_secs(), Ordering::Relaxed);
     assert_eq!(networks.recall(id(1)), Some(survived(30)));
     clock.0.fetch_add(1, Ordering::Relaxed);
@@ -91,9 +91,9 @@ fn a_file_brings_it_all_back() {
     let file = Scratch::new("back");
     let (networks_before, _) = networks(Some(&file.0));
     let both = Lifetime { forgotten: Some(Duration::from_millis(33_500)), ..survived(30) };
-    networks_before.remember(id(1), Some(both));
+    networks_before.note(id(1), Some(both));
     networks_before
-        .remember(id(2), Some(Lifetime { survived: None, forgotten: Some(Duration::from_secs(3)) }));
+        .note(id(2), Some(Lifetime { survived: None, forgotten: Some(Duration::from_secs(3)) }));
     networks_before.memory.save();
     let text = fs::read_to_string(&file.0).unwrap();
     assert!(
@@ -127,7 +127,7 @@ fn a_file_that_is_not_one_is_left_out_and_replaced() {
         fs::write(&file.0, text).unwrap();
         let (networks, _) = networks(Some(&file.0));
         assert_eq!(networks.recall(id(1)), None, "{:?}", text.get(..60.min(text.len())));
-        networks.remember(id(1), Some(survived(30)));
+        networks.note(id(1), Some(survived(30)));
         networks.memory.save();
         assert_eq!(load(&file.0).len(), 1);
     }
@@ -141,7 +141,7 @@ fn a_file_that_is_not_one_is_left_out_and_replaced() {
 fn a_file_that_cannot_be_written_is_no_problem() {
     let folder = std::env::temp_dir().join("bowline-no-such-folder").join("file");
     let (networks, _) = networks(Some(&folder));
-    networks.remember(id(1), Some(survived(30)));
+    networks.note(id(1), Some(survived(30)));
     networks.memory.save();
     assert_eq!(networks.recall(id(1)), Some(survived(30)));
     assert!(!folder.exists());
