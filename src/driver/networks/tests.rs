@@ -92,8 +92,7 @@ fn a_file_brings_it_all_back() {
     let (networks_before, _) = networks(Some(&file.0));
     let both = Lifetime { forgotten: Some(Duration::from_millis(33_500)), ..survived(30) };
     networks_before.note(id(1), Some(both));
-    networks_before
-        .note(id(2), Some(Lifetime { survived: None, forgotten: Some(Duration::from_secs(3)) }));
+    networks_before.note(id(2), Some(Lifetime { survived: None, forgotten: Some(Duration::from_secs(3)) }));
     networks_before.memory.save();
     let text = fs::read_to_string(&file.0).unwrap();
     assert!(
