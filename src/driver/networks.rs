@@ -8,12 +8,13 @@
 //! <32 hex digits> <seconds since 1970> <survived, ms> <forgotten, ms>        oldest first; `-` for not known
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ring::digest;
 
@@ -37,6 +38,22 @@ pub(crate) struct Networks {
     clock: Arc<dyn Clock>,
     memory: Arc<Memory>,
     name: Mutex<Option<String>>,
+    /// Those in which a session makes probes.
+    claims: Arc<Mutex<BTreeSet<NetworkId>>>,
+    /// When a session has last come to an end with them.
+    found: Mutex<BTreeMap<NetworkId, Instant>>,
+}
+
+/// Of the sessions in a network, this one makes the probes.
+pub(crate) struct Claim {
+    pub(crate) network: NetworkId,
+    claims: Arc<Mutex<BTreeSet<NetworkId>>>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.claims).remove(&self.network);
+    }
 }
 
 struct Memory {
@@ -60,7 +77,14 @@ impl Networks {
     pub(crate) fn new(clock: Arc<dyn Clock>, file: Option<PathBuf>) -> Self {
         let entries = file.as_deref().map(load).unwrap_or_default();
         let (entries, writing) = (Mutex::new(entries), Mutex::new(()));
-        Self { clock, memory: Arc::new(Memory { entries, file, writing }), name: Mutex::new(None) }
+        let (memory, name) = (Arc::new(Memory { entries, file, writing }), Mutex::new(None));
+        Self { clock, memory, name, claims: Arc::default(), found: Mutex::default() }
+    }
+
+    /// Makes the caller the one that probes in a network, unless another one does.
+    pub(crate) fn claim(&self, network: NetworkId) -> Option<Claim> {
+        let is_first = lock(&self.claims).insert(network);
+        is_first.then(|| Claim { network, claims: self.claims.clone() })
     }
 
     /// What the application calls the network that it is in now.
@@ -96,9 +120,15 @@ impl Networks {
         Some(entry.lifetime)
     }
 
+    /// What a session of this endpoint has found out about a network since then.
+    pub(crate) fn recall_news(&self, network: NetworkId, since: Instant) -> Option<Lifetime> {
+        let is_news = lock(&self.found).get(&network).is_some_and(|found| *found >= since);
+        if is_news { self.recall(network) } else { None }
+    }
+
     /// Remembers what was learned of a network just now, or forgets it; the file follows in the background.
-    pub(crate) fn remember(&self, network: NetworkId, lifetime: Option<Lifetime>) {
-        self.note(network, lifetime);
+    pub(crate) fn remember(&self, network: NetworkId, lifetime: Option<Lifetime>, now: Instant) {
+        self.note(network, lifetime, now);
         if self.memory.file.is_some() {
             let memory = self.memory.clone();
             // Writing waits for the disk, which no task of the runtime may.
@@ -110,13 +140,16 @@ impl Networks {
         }
     }
 
-    fn note(&self, network: NetworkId, lifetime: Option<Lifetime>) {
+    fn note(&self, network: NetworkId, lifetime: Option<Lifetime>, now: Instant) {
         let learned_s = self.now_s();
         let mut entries = lock(&self.memory.entries);
+        let mut found = lock(&self.found);
         entries.retain(|entry| entry.network != network);
         entries.extend(lifetime.map(|lifetime| Entry { network, learned_s, lifetime }));
         let superfluous = entries.len().saturating_sub(NETWORKS_MAX);
         entries.drain(..superfluous);
+        found.insert(network, now);
+        found.retain(|network, _| entries.iter().any(|entry| entry.network == *network));
     }
 
     fn now_s(&self) -> u64 {

@@ -4,14 +4,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::dialer::Dialer;
 use super::environment::{BoxFuture, Environment};
 use super::link::{self, ControlError, Established};
+use super::networks::{Claim, Networks};
 use crate::error::{CloseCode, ConnectError};
 use crate::protocol::heartbeat::probe_timeout;
-use crate::protocol::types::Finding;
+use crate::protocol::types::{Finding, Lifetime, NetworkId};
 use crate::wire::{Control, Probe};
 
 /// How long a connection for a probe may take.
@@ -34,9 +35,36 @@ const CONFIRMATIONS: usize = 2;
 
 /// The probes of a session that are under way.
 #[derive(Default)]
-pub(super) struct Probing(Vec<(Duration, BoxFuture<Finding>)>);
+pub(super) struct Probing {
+    probes: Vec<(Duration, BoxFuture<Finding>)>,
+    /// Held while more probes may follow.
+    claim: Option<Claim>,
+    /// When the session has last looked in which network it is.
+    entered: Option<Instant>,
+}
 
 impl Probing {
+    /// The session has looked in which network it is.
+    pub(super) fn enter(&mut self, now: Instant) {
+        self.entered = Some(now);
+    }
+
+    /// Makes the session the one that probes in this network. If another one does, or has come to an end: what that has
+    /// found.
+    pub(super) fn claim(&mut self, networks: &Networks, network: NetworkId) -> Result<(), Option<Lifetime>> {
+        if self.claim.as_ref().is_some_and(|claim| claim.network == network) {
+            return Ok(());
+        }
+        let news = self.entered.and_then(|entered| networks.recall_news(network, entered));
+        self.claim = if news.is_none() { networks.claim(network) } else { None };
+        if self.claim.is_some() { Ok(()) } else { Err(news) }
+    }
+
+    /// Lets other sessions probe in the network.
+    pub(super) fn release(&mut self) {
+        self.claim = None;
+    }
+
     /// Begins a probe.
     pub(super) fn begin(
         &mut self,
@@ -46,26 +74,21 @@ impl Probing {
         silence: Duration,
     ) {
         let connect = || dialer.dial_probe(address, DIAL);
-        self.0.push((silence, Box::pin(measure(env.clone(), silence, connect(), connect()))));
-    }
-
-    /// Says what came of a probe that there was no way to begin.
-    pub(super) fn give_up(&mut self, silence: Duration) {
-        self.0.push((silence, Box::pin(std::future::ready(Finding::Unclear))));
+        self.probes.push((silence, Box::pin(measure(env.clone(), silence, connect(), connect()))));
     }
 
     /// Drops the probes with this silence and longer ones: their connections are closed.
     pub(super) fn stop(&mut self, from: Duration) {
-        self.0.retain(|(silence, _)| *silence < from);
+        self.probes.retain(|(silence, _)| *silence < from);
     }
 
     /// The next finding.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Duration, Finding)> {
-        for index in 0..self.0.len() {
-            let Some((silence, probe)) = self.0.get_mut(index) else { break };
+        for index in 0..self.probes.len() {
+            let Some((silence, probe)) = self.probes.get_mut(index) else { break };
             if let Poll::Ready(finding) = probe.as_mut().poll(cx) {
                 let silence = *silence;
-                drop(self.0.swap_remove(index));
+                drop(self.probes.swap_remove(index));
                 return Poll::Ready((silence, finding));
             }
         }

@@ -21,7 +21,7 @@ use super::metering::Metering;
 use super::probing::Probing;
 use super::shared::{Shared, State};
 use crate::error::{CloseCode, CloseReason, ConnectError};
-use crate::protocol::types::{Event, LinkId, Output, Wake};
+use crate::protocol::types::{Event, Finding, LinkId, NetworkId, Output, Wake};
 
 /// Turns before other tasks get theirs.
 const TURNS_MAX: usize = 32;
@@ -119,9 +119,9 @@ impl Task {
                         writer.rebind(&shared.env);
                     }
                 }
-                Output::Measure { silence } => self.measure(silence),
+                Output::Measure { network, silence } => self.measure(&mut state, network, silence, now),
                 Output::StopMeasuring { from } => self.probing.stop(from),
-                Output::Learned(network, lifetime) => shared.env.networks.remember(network, lifetime),
+                Output::Learned(network, lifetime) => shared.env.networks.remember(network, lifetime, now),
                 Output::Abandon { link, channel, sequence } => {
                     if let Some(writer) = self.links.get_mut(&link) {
                         writer.abandon(channel, sequence);
@@ -166,11 +166,16 @@ impl Task {
         let attached = state.machine.attached();
         if attached != self.attached {
             self.attached = attached;
+            if attached.is_none() {
+                // Whoever has a link may go on.
+                self.probing.release();
+            }
             if let Some(link) = attached {
                 state.machine.handle_link_room(link, INITIAL_ROOM);
                 if let Some(writer) = self.links.get_mut(&link) {
                     state.sample(link, now, || writer.sample(now));
                     self.shared.enter_network(state, writer.remote(), now);
+                    self.probing.enter(now);
                 }
             }
         }
@@ -222,12 +227,16 @@ impl Task {
         }
     }
 
-    /// Finds out whether this side is still reached after a silence.
-    fn measure(&mut self, silence: Duration) {
+    /// Finds out whether this side is still reached after a silence, unless another session does already.
+    fn measure(&mut self, state: &mut State, network: NetworkId, silence: Duration, now: Instant) {
+        let env = &self.shared.env;
         let remote = self.attached.and_then(|link| self.links.get(&link)).map(Writer::remote);
-        match (&self.dialer, remote) {
-            (Some(dialer), Some(remote)) => self.probing.begin(&self.shared.env, dialer, remote, silence),
-            _ => self.probing.give_up(silence),
+        if let Err(found) = self.probing.claim(&env.networks, network) {
+            state.machine.handle_found_elsewhere(silence, found, now);
+        } else if let (Some(dialer), Some(remote)) = (&self.dialer, remote) {
+            self.probing.begin(env, dialer, remote, silence);
+        } else {
+            state.machine.handle_finding(silence, Finding::Unclear, now);
         }
     }
 
@@ -244,8 +253,8 @@ impl Task {
     fn feed(&mut self, cx: &mut Context<'_>) -> bool {
         let mut busy = self.feed_dial(cx);
         busy |= self.feed_journal(cx);
-        busy |= self.feed_findings(cx);
         busy |= self.feed_time(cx);
+        busy |= self.feed_findings(cx);
         busy | self.feed_room(cx)
     }
 
@@ -288,7 +297,13 @@ impl Task {
 
     fn feed_findings(&mut self, cx: &mut Context<'_>) -> bool {
         let Poll::Ready((silence, finding)) = self.probing.poll(cx) else { return false };
-        self.shared.change(|state, now| state.machine.handle_finding(silence, finding, now));
+        let is_learning = self.shared.change(|state, now| {
+            state.machine.handle_finding(silence, finding, now);
+            state.machine.is_learning()
+        });
+        if !is_learning {
+            self.probing.release();
+        }
         true
     }
 

@@ -50,6 +50,8 @@ const STRIKES: u32 = 2;
 /// Probes in a row that say nothing before no more are made, and the first wait between two, which doubles.
 const FAILURES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(30);
+/// When to look again whether another session has come to an end with its probes.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// Two lost mappings within this time are no accident.
 const LOSSES_WITHIN: Duration = Duration::from_secs(3600);
 
@@ -109,8 +111,8 @@ struct Trial {
 /// What a learner wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// Begin a probe with this silence.
-    Probe(Duration),
+    /// Begin a probe with this silence in this network.
+    Probe(NetworkId, Duration),
     /// Drop the probes with this silence and longer ones.
     Drop(Duration),
     /// Remember this of the network, or forget what was remembered.
@@ -167,6 +169,11 @@ impl Learner {
         self.trials.iter_mut().for_each(|trial| trial.disturbed = true);
     }
 
+    /// Whether more probes may follow from what is known now.
+    pub fn is_learning(&self) -> bool {
+        matches!(self.phase, Phase::Probe | Phase::Recheck)
+    }
+
     /// Whether it acts only when something leaves or arrives anyway.
     pub fn waits_for_traffic(&self) -> bool {
         self.power == Power::Battery
@@ -195,9 +202,7 @@ impl Learner {
         if let Some(want) = self.wants.pop_front() {
             return Some(want);
         }
-        if !may_begin || self.next.is_none_or(|next| now < next) {
-            return None;
-        }
+        let network = self.network.filter(|_| may_begin && self.next.is_some_and(|next| now >= next))?;
         match self.phase {
             Phase::Boot => self.phase = Phase::Probe,
             Phase::Fixed { until } if now >= until => {
@@ -210,10 +215,11 @@ impl Learner {
         match self.candidate() {
             Some(silence) if self.has_room() => {
                 self.trials.push(Trial { silence, disturbed: false });
-                Some(Want::Probe(silence))
+                Some(Want::Probe(network, silence))
             }
             None if !self.is_waiting() => {
                 self.settle(HeartbeatReason::Learned, now + RECHECK_AFTER);
+                self.wants.push_back(Want::Remember(network, Some(self.known)));
                 self.wants.pop_front()
             }
             _ => None,
@@ -230,8 +236,27 @@ impl Learner {
 
     /// Whether a probe is under way that may still teach something.
     fn is_waiting(&self) -> bool {
-        let survived = self.known.survived.unwrap_or(Duration::ZERO);
-        self.unconfirmed.is_some() || self.trials.iter().any(|trial| trial.silence > survived)
+        match self.known.survived.filter(|_| self.unconfirmed.is_none()) {
+            Some(survived) => self.trials.iter().any(|trial| self.is_worth(trial.silence, survived)),
+            None => !self.trials.is_empty() || self.unconfirmed.is_some(),
+        }
+    }
+
+    /// Whether a silence, if it was survived, would allow a longer interval than this shorter one.
+    fn is_worth(&self, silence: Duration, than: Duration) -> bool {
+        silence > than && self.allowed(silence) > self.allowed(than)
+    }
+
+    /// The steps above a silence that would allow longer and longer intervals.
+    fn steps_above(&self, survived: Duration) -> impl Iterator<Item = Duration> {
+        let mut before = survived;
+        STEPS.iter().copied().filter(move |step| {
+            let is_worth = self.is_worth(*step, before);
+            if is_worth {
+                before = *step;
+            }
+            is_worth
+        })
     }
 
     /// The next silence to try, if one is worth it.
@@ -241,19 +266,17 @@ impl Learner {
             return self.unconfirmed.filter(|_| self.trials.is_empty());
         }
         let Lifetime { survived, forgotten } = self.known;
-        let below = forgotten.unwrap_or(Duration::MAX);
+        let below = |silence: &Duration| forgotten.is_none_or(|forgotten| *silence < forgotten);
         let Some(survived) = survived else {
-            let mut down = STEPS.iter().copied().rev().filter(|step| *step < below);
-            let mut up = STEPS.iter().copied().filter(|step| *step >= FIRST);
-            return if forgotten.is_some() { down.find(free) } else { up.find(free) };
+            let mut up = std::iter::once(FIRST).chain(self.steps_above(FIRST));
+            let mut down = STEPS.iter().copied().rev().filter(below);
+            return if forgotten.is_none() { up.find(free) } else { down.find(free) };
         };
-        let allowed = self.allowed(survived);
-        let longer =
-            |silence: &Duration| survived < *silence && *silence < below && self.allowed(*silence) > allowed;
-        let step = STEPS.iter().copied().filter(longer).find(free);
+        let step = self.steps_above(survived).filter(below).find(free);
         if step.is_some() || forgotten.is_none() || self.is_waiting() || self.power == Power::Battery {
             return step;
         }
+        let longer = |silence: &Duration| below(silence) && self.is_worth(*silence, survived);
         let between: Vec<_> =
             INTERVALS_S.iter().map(|wanted| needed((*wanted).into())).filter(longer).collect();
         between.get(between.len() / 2).copied()
@@ -269,6 +292,17 @@ impl Learner {
             Finding::Dead if !trial.disturbed => self.fails(silence, now),
             Finding::Dead | Finding::Unclear => self.says_nothing(HeartbeatReason::ProbesUnclear, now),
             Finding::Refused => self.says_nothing(HeartbeatReason::ProbesRefused, now),
+        }
+    }
+
+    /// Another session makes the probes in this network, and has found this just now, if it has come to an end.
+    pub fn handle_found_elsewhere(&mut self, silence: Duration, found: Option<Lifetime>, now: Instant) {
+        let Some(index) = self.trials.iter().position(|trial| trial.silence == silence) else { return };
+        self.trials.swap_remove(index);
+        self.next = Some(now + ASK_AGAIN);
+        if let Some(found) = found {
+            (self.known, self.unconfirmed) = (found, None);
+            self.settle(HeartbeatReason::Learned, now + RECHECK_AFTER);
         }
     }
 
@@ -331,9 +365,6 @@ impl Learner {
             true => (Phase::Stable { until }, why),
             false => (Phase::Fixed { until }, why),
         };
-        if let Some(network) = self.network.filter(|_| learned && why == HeartbeatReason::Learned) {
-            self.wants.push_back(Want::Remember(network, Some(self.known)));
-        }
     }
 
     fn recheck(&mut self) {

@@ -163,8 +163,11 @@ pub enum Output {
     /// The dial under way is not wanted any more; no answer is expected, and one that comes is closed.
     AbortDial,
     /// Find out on a connection of its own whether this side is still reached after so much silence, and answer with
-    /// `handle_finding` (rule H6).
+    /// `handle_finding` (rule H6). Of several sessions in a network one is enough: answer the others with
+    /// `handle_found_elsewhere`.
     Measure {
+        /// The network that was entered last.
+        network: NetworkId,
         /// How long nothing is to leave.
         silence: Duration,
     },

@@ -317,7 +317,7 @@ impl World {
         match output {
             // What they do, the network of this test does not do to anybody.
             Output::Probe { .. } | Output::Rebind { .. } => {}
-            Output::Measure { silence } => self.probes.push(silence),
+            Output::Measure { silence, .. } => self.probes.push(silence),
             Output::StopMeasuring { from } => self.probes.retain(|silence| *silence < from),
             Output::Learned(_, lifetime) => self.learned = Some(lifetime),
             Output::Transmit { link, frame, .. } => {

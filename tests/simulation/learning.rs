@@ -313,3 +313,20 @@ fn a_file_remembers_what_was_learned_for_the_next_process() {
     assert_eq!((before.state, before.why), (HeartbeatState::Boot, HeartbeatReason::Remembered));
     assert_eq!((again.state, again.interval, again.probes), (HeartbeatState::Stable, learned.interval, 1));
 }
+
+#[test]
+fn of_many_sessions_in_a_network_one_makes_the_probes() {
+    let run = over(&nat(MINUTE), 1, async |ends| {
+        let sessions = ends.sessions(adaptive(Power::Mains), 20).await;
+        tokio::time::sleep(5 * MINUTE).await;
+        sessions.iter().map(|(client, _)| client.stats().heartbeat).collect::<Vec<_>>()
+    });
+    let all = run.output.expect("in time");
+    let probes: Vec<u64> =
+        all.iter().map(|heartbeat| heartbeat.probes).filter(|probes| *probes > 0).collect();
+    assert_eq!(probes, [5], "{all:?}");
+    for heartbeat in all {
+        let state = (heartbeat.state, heartbeat.why, heartbeat.interval);
+        assert_eq!(state, (HeartbeatState::Stable, HeartbeatReason::Learned, Duration::from_secs(30)));
+    }
+}

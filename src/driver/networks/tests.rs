@@ -66,20 +66,20 @@ fn a_network_is_known_by_its_name_or_by_the_places_in_it() {
 fn what_was_not_used_for_longest_makes_room() {
     let (networks, _) = networks(None);
     for number in 0..64 {
-        networks.note(id(number), Some(survived(number.into())));
+        networks.note(id(number), Some(survived(number.into())), Instant::now());
     }
     assert_eq!(networks.recall(id(0)), Some(survived(0)));
-    networks.note(id(64), Some(survived(64)));
+    networks.note(id(64), Some(survived(64)), Instant::now());
     assert_eq!(networks.recall(id(1)), None);
     assert_eq!(networks.recall(id(0)), Some(survived(0)));
-    networks.note(id(0), None);
+    networks.note(id(0), None, Instant::now());
     assert_eq!(networks.recall(id(0)), None);
 }
 
 #[test]
 fn what_is_older_than_a_month_is_forgotten() {
     let (networks, clock) = networks(None);
-    networks.note(id(1), Some(survived(30)));
+    networks.note(id(1), Some(survived(30)), Instant::now());
     clock.0.fetch_add(KEPT.as_secs(), Ordering::Relaxed);
     assert_eq!(networks.recall(id(1)), Some(survived(30)));
     clock.0.fetch_add(1, Ordering::Relaxed);
@@ -87,12 +87,41 @@ fn what_is_older_than_a_month_is_forgotten() {
 }
 
 #[test]
+fn news_is_what_was_found_out_since_a_session_came_in() {
+    let (networks, _) = networks(None);
+    let now = Instant::now();
+    let before = |seconds| now - Duration::from_secs(seconds);
+    networks.note(id(1), Some(survived(30)), before(10));
+    assert_eq!(networks.recall_news(id(1), before(11)), Some(survived(30)));
+    assert_eq!(networks.recall_news(id(1), before(9)), None);
+    assert_eq!(networks.recall(id(1)), Some(survived(30)));
+    networks.note(id(1), None, now);
+    assert_eq!(networks.recall_news(id(1), before(1)), None);
+    assert!(lock(&networks.found).is_empty());
+}
+
+#[test]
+fn one_session_probes_in_a_network_at_a_time() {
+    let (networks, _) = networks(None);
+    let claim = networks.claim(id(1));
+    assert!(claim.as_ref().is_some_and(|claim| claim.network == id(1)));
+    assert!(networks.claim(id(1)).is_none());
+    assert!(networks.claim(id(2)).is_some());
+    drop(claim);
+    assert!(networks.claim(id(1)).is_some());
+}
+
+#[test]
 fn a_file_brings_it_all_back() {
     let file = Scratch::new("back");
     let (networks_before, _) = networks(Some(&file.0));
     let both = Lifetime { forgotten: Some(Duration::from_millis(33_500)), ..survived(30) };
-    networks_before.note(id(1), Some(both));
-    networks_before.note(id(2), Some(Lifetime { survived: None, forgotten: Some(Duration::from_secs(3)) }));
+    networks_before.note(id(1), Some(both), Instant::now());
+    networks_before.note(
+        id(2),
+        Some(Lifetime { survived: None, forgotten: Some(Duration::from_secs(3)) }),
+        Instant::now(),
+    );
     networks_before.memory.save();
     let text = fs::read_to_string(&file.0).unwrap();
     assert!(
@@ -126,7 +155,7 @@ fn a_file_that_is_not_one_is_left_out_and_replaced() {
         fs::write(&file.0, text).unwrap();
         let (networks, _) = networks(Some(&file.0));
         assert_eq!(networks.recall(id(1)), None, "{:?}", text.get(..60.min(text.len())));
-        networks.note(id(1), Some(survived(30)));
+        networks.note(id(1), Some(survived(30)), Instant::now());
         networks.memory.save();
         assert_eq!(load(&file.0).len(), 1);
     }
@@ -140,7 +169,7 @@ fn a_file_that_is_not_one_is_left_out_and_replaced() {
 fn a_file_that_cannot_be_written_is_no_problem() {
     let folder = std::env::temp_dir().join("bowline-no-such-folder").join("file");
     let (networks, _) = networks(Some(&folder));
-    networks.note(id(1), Some(survived(30)));
+    networks.note(id(1), Some(survived(30)), Instant::now());
     networks.memory.save();
     assert_eq!(networks.recall(id(1)), Some(survived(30)));
     assert!(!folder.exists());

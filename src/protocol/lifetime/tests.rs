@@ -33,7 +33,8 @@ impl Scene {
     fn drain(&mut self) {
         while let Some(want) = self.learner.poll(self.now, true) {
             match want {
-                Want::Probe(silence) => {
+                Want::Probe(network, silence) => {
+                    assert_eq!(network, NETWORK);
                     self.running.push((self.now + silence + s(4), silence));
                     self.begun.push(silence.as_secs());
                 }
@@ -147,9 +148,17 @@ fn on_battery_one_probe_runs_at_a_time_and_there_are_fewer() {
 
 #[test]
 fn nothing_beyond_the_longest_interval_wanted_is_probed() {
-    let mut scene = Scene::with(Learner::new(Power::Battery, s(15)), None);
-    scene.learn(nat(s(3600)));
-    assert_eq!((scene.interval_s(), &scene.begun[..]), (15, &[30][..]));
+    for (longest_s, probes) in [(15, &[30][..]), (20, &[30]), (29, &[30, 45]), (45, &[30, 45, 60])] {
+        for power in [Power::Battery, Power::Mains] {
+            let mut scene = Scene::with(Learner::new(power, s(longest_s)), None);
+            scene.learn(nat(s(3600)));
+            assert_eq!(&scene.begun[..], probes, "{power:?}");
+            assert_eq!(scene.learner.interval(), in_table(s(longest_s)));
+        }
+    }
+    let mut scene = Scene::with(Learner::new(Power::Mains, s(15)), None);
+    scene.learn(nat(s(18)));
+    assert_eq!((scene.interval_s(), &scene.begun[..]), (10, &[30, 30, 20, 15, 12, 8, 20, 17][..]));
 }
 
 #[test]
@@ -280,6 +289,26 @@ fn two_lost_mappings_within_an_hour_are_believed_and_one_is_not() {
     }
     scene.learn(nat(s(10)));
     assert_eq!(scene.interval_s(), 5);
+}
+
+#[test]
+fn what_another_session_finds_is_found_for_all() {
+    let mut scene = Scene::new(Power::Mains);
+    scene.run(SETTLED, nat(s(100)));
+    for silence in [30, 45, 60, 90] {
+        scene.learner.handle_found_elsewhere(s(silence), None, scene.now);
+    }
+    scene.running.clear();
+    scene.run(ASK_AGAIN - s(1), nat(s(100)));
+    assert_eq!((scene.begun.len(), scene.state()), (4, HeartbeatState::Probe));
+    scene.run(s(1), nat(s(100)));
+    assert_eq!(scene.begun.len(), 8, "it asks again");
+    let found = Lifetime { survived: Some(s(90)), forgotten: Some(s(120)) };
+    scene.learner.handle_found_elsewhere(s(30), Some(found), scene.now);
+    scene.drain();
+    let stats = scene.learner.stats();
+    assert_eq!((stats.state, stats.why, stats.probes), (HeartbeatState::Stable, HeartbeatReason::Learned, 0));
+    assert_eq!((scene.interval_s(), scene.running.len(), scene.remembered), (60, 0, None));
 }
 
 #[test]

@@ -68,6 +68,19 @@ impl Machine {
         }
     }
 
+    /// The same, if another session makes the probes in this network: what it has found just now, if it has come to an end.
+    pub fn handle_found_elsewhere(&mut self, silence: Duration, found: Option<Lifetime>, now: Instant) {
+        if let Some(learner) = self.rhythm.learner.as_mut() {
+            learner.handle_found_elsewhere(silence, found, now);
+            self.learn(now);
+        }
+    }
+
+    /// Whether more probes may follow from what is known of this network now.
+    pub fn is_learning(&self) -> bool {
+        self.rhythm.learner.as_ref().is_some_and(Learner::is_learning)
+    }
+
     /// The dialer's address on this link is another one (acceptor).
     pub fn handle_address_change(&mut self, link: LinkId) {
         let Some(attached) = self.attached.as_mut().filter(|attached| attached.link == link) else { return };
@@ -155,7 +168,7 @@ impl Machine {
         let Some(learner) = self.rhythm.learner.as_mut() else { return };
         while let Some(want) = learner.poll(now, may_begin) {
             self.out.push_back(match want {
-                Want::Probe(silence) => Output::Measure { silence },
+                Want::Probe(network, silence) => Output::Measure { network, silence },
                 Want::Drop(from) => Output::StopMeasuring { from },
                 Want::Remember(network, lifetime) => Output::Learned(network, lifetime),
             });

@@ -76,6 +76,7 @@ impl Machine {
 
     fn forgive(&mut self, late: Duration, now: Instant) {
         tracing::debug!(?late, "the process was stopped for a while");
+        self.rhythm.disturb();
         if let Some(attached) = self.attached.as_mut()
             && let Some(heart) = attached.heart.as_mut()
         {
