@@ -309,7 +309,6 @@ impl Machine {
     pub fn needs_poll(&self, now: Instant) -> bool {
         let Some(promised) = self.promised else { return true };
         let is_sooner = |deadline| promised.is_none_or(|promised| deadline < promised);
-        // The deadline comes last: it looks at every channel.
         !self.out.is_empty()
             || !self.wakes.is_empty()
             || self.journal.has_batch()
