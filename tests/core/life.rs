@@ -36,6 +36,22 @@ fn life_a_racing_attempt_that_fails_leaves_the_recovered_link_alone() {
     assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
 }
 
+#[test]
+fn life_a_message_given_back_after_its_deadline_puts_nothing_off() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say_for(Side::Acceptor, "chat", 10, 100);
+    world.run(ms(50));
+    assert_eq!(world.take(Side::Dialer, "chat"), 1);
+    world.run(secs(60));
+    world.cut_now();
+    world.run_until(secs(1), |world| world.links.values().any(|link| !link.cut));
+    // The next link dies before its Welcome, and nobody notices: that takes 2 s.
+    world.cut_all([None, None]);
+    world.settle_taken(Side::Dialer, "chat", 2);
+    world.run(secs(5));
+    assert_eq!(world.dialer.machine.state(), SessionState::Connected);
+}
+
 fn beats(world: &mut World, side: Side) -> usize {
     let count = |peer: &crate::peer::Peer| peer.frames.iter().filter(|frame| **frame == "Heartbeat").count();
     world.with(world.on(side), |peer, _, _| count(peer)).expect("a peer")

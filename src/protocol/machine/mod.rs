@@ -109,6 +109,8 @@ pub struct Machine {
     ack_due: Option<Instant>,
     /// What the last `Output::Wait` said.
     promised: Option<Option<Instant>>,
+    /// From when on `handle_timeout` is late. What is found to be overdue is due from then on.
+    due: Option<Instant>,
 }
 
 /// What is known of the other side.
@@ -277,6 +279,7 @@ impl Machine {
             wakes: BTreeSet::new(),
             ack_due: None,
             promised: None,
+            due: None,
         }
     }
 
@@ -300,6 +303,10 @@ impl Machine {
             return Output::Wake(wake);
         }
         let deadline = self.deadline();
+        self.due = match deadline {
+            Some(passed) if passed <= now => self.due.filter(|due| *due <= now).or(Some(now)),
+            coming => coming,
+        };
         self.promised = Some(deadline);
         Output::Wait(deadline)
     }
