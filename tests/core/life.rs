@@ -37,6 +37,16 @@ fn life_a_racing_attempt_that_fails_leaves_the_recovered_link_alone() {
 }
 
 #[test]
+fn life_a_service_whose_messages_have_expired_is_not_stalled() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.forget_events();
+    world.say_for(Side::Dialer, "chat", 10, 10_000);
+    world.run(secs(60));
+    let service = [Health::Stalled, Health::Serving].map(Event::Service);
+    assert_eq!(world.events(Side::Dialer), service);
+}
+
+#[test]
 fn life_a_message_given_back_after_its_deadline_puts_nothing_off() {
     let mut world = connected(Settings::default(), &["chat"]);
     world.say_for(Side::Acceptor, "chat", 10, 100);

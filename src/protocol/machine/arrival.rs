@@ -154,13 +154,12 @@ impl Machine {
             let mark = self.journal.record(record);
             channel.inbox.ledger.note_passed(start, end, why, mark.batch, mark.durable);
         }
-        channel.inbox.note_gone(now);
         if let Some(config) = &channel.config {
             channel.inbox.grant(super::transfer::window_of(config));
         }
         self.wakes.extend([Wake::Readable(key), Wake::Transfer(key)]);
         self.ack_handled(key, now);
-        self.taken(now);
+        self.passed(key, now);
     }
 
     /// Takes out of an inbox what has expired.
@@ -170,7 +169,6 @@ impl Machine {
             return;
         }
         let (gone, returned) = (channel.inbox.expire(now), channel.inbox.expire_returned(now));
-        channel.inbox.note_gone(now);
         if let Some(config) = &channel.config {
             channel.inbox.grant(super::transfer::window_of(config));
         }
@@ -181,7 +179,7 @@ impl Machine {
         // Of unreliable messages, and of what a former epoch left, nothing is told; but that may have been the last one.
         self.wakes.insert(Wake::Readable(key));
         self.ack_handled(key, now);
-        self.taken(now);
+        self.passed(key, now);
     }
 
     /// What the application has not taken of a refused channel is rejected.

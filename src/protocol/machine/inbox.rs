@@ -280,13 +280,6 @@ impl Inbox {
         Some(message)
     }
 
-    /// Messages are gone that the application has not taken: nobody is late in taking what is not there.
-    pub(super) fn note_gone(&mut self, now: Instant) {
-        if !self.has_next() {
-            self.watch.progress(false, now);
-        }
-    }
-
     /// Whether `next` has something.
     pub(super) fn has_next(&self) -> bool {
         self.handover.has_returned() || !self.leftover.is_empty() || self.row.has_ready()

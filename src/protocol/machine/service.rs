@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Machine;
 use super::channels::Channel;
-use crate::protocol::types::{Event, PathLiveness};
+use crate::protocol::types::{ChannelKey, Event, PathLiveness};
 use crate::wire::{BeatKind, Health};
 
 /// How long the answer to a beat may take that says something new.
@@ -68,11 +68,20 @@ impl Machine {
         }
     }
 
-    /// The application has taken something, or something is gone that it has not taken.
+    /// The application has taken something.
     pub(super) fn taken(&mut self, now: Instant) {
         if self.service.here == Health::Stalled {
             self.review_service(now);
         }
+    }
+
+    /// Messages are gone that the application has not taken: perhaps nothing waits for it any more.
+    pub(super) fn passed(&mut self, key: ChannelKey, now: Instant) {
+        let Some(channel) = self.channels.get_mut(key).filter(|channel| !channel.inbox.has_next()) else {
+            return;
+        };
+        channel.inbox.watch.progress(false, now);
+        self.taken(now);
     }
 
     /// When the peer is to be told of this side's health, if it can be.
