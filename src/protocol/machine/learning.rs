@@ -116,7 +116,7 @@ impl Machine {
     pub(super) fn beat_answered(&mut self, parity: bool, now: Instant) {
         let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
         if heart.is_some_and(|heart| heart.answered(parity, now)) {
-            self.recovered();
+            self.recovered(now);
         }
     }
 

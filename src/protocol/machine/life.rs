@@ -238,10 +238,11 @@ impl Machine {
 
     /// The old link lives: a connection that has not said Hello yet is not needed. One that has is never dropped in favour of
     /// the old one (rule S5).
-    pub(super) fn recovered(&mut self) {
+    pub(super) fn recovered(&mut self, now: Instant) {
         self.emit(Event::Recovered);
         self.process = ProcessLiveness::Alive;
         self.detached_since = None;
+        self.check_drained(now);
         if self.redial.moving {
             // What proves the old link may have been under way when the network changed.
             return;
@@ -262,7 +263,7 @@ impl Machine {
         let since = std::mem::replace(&mut attached.sampled, now);
         let ended = attached.heart.as_mut().is_some_and(|heart| heart.sample(sample.acks_received, now));
         if ended {
-            self.recovered();
+            self.recovered(now);
         }
         if sample.datagrams_received > before.datagrams_received {
             self.heard_since(since, now);
@@ -273,7 +274,7 @@ impl Machine {
     pub(super) fn evidence(&mut self, now: Instant) {
         let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
         if heart.is_some_and(|heart| heart.evidence(now)) {
-            self.recovered();
+            self.recovered(now);
         }
     }
 
