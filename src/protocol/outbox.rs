@@ -295,10 +295,11 @@ impl Outbox {
         self.mode.is_reliable() && self.floor() > told && self.exception_below > told
     }
 
-    /// Whether the peer, last told `told`, is to be told the floor because its window is about to be used up by numbers
-    /// that it will never see.
-    pub fn needs_floor(&self, told: Sequence, window: u64) -> bool {
-        self.owes_floor(told) && self.next - self.acknowledged >= window / 2
+    /// Whether the peer, last told `told`, is to be told the floor at once: it waits for numbers that it will never see,
+    /// with what follows them or, if the lane has `finished`, with its end; or its window is about to be used up by them.
+    pub fn needs_floor(&self, told: Sequence, window: u64, finished: bool) -> bool {
+        let waits = finished || self.mode == Delivery::ReliableOrdered;
+        self.owes_floor(told) && (waits || self.next - self.acknowledged >= window / 2)
     }
 
     /// Every message below is held by the peer's session, or resolved.

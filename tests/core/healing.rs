@@ -163,13 +163,16 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
     let session = world.dialer.machine.session();
     if let Some(reason) = world.dialer.closed() {
         let allowed = [CloseCode::Normal, CloseCode::Expired, CloseCode::Unreachable];
-        // A store that calls something durable and forgets it may give one number to two things. Where the peer can see
-        // that, it ends the session: loudly, with every receipt unknown.
+        // A store that calls something durable and forgets it may give one number to two things: to messages of other sizes,
+        // to lanes of other modes. Where the peer can see that, it ends the session: loudly, with every receipt unknown.
         let seen = [
             "a channel changed its label or its end",
+            "a channel's floor is beyond its end",
             "a message beyond the end",
             "a label that is announced",
             "more is skipped than",
+            "more than the window allows",
+            "an unreliable message on a stream",
             "fragments that overlap",
         ];
         // And a counter that was forgotten looks like another copy's.

@@ -66,6 +66,32 @@ fn life_a_peer_that_forgot_is_no_stalled_service() {
     assert_eq!(world.events(Side::Dialer), []);
 }
 
+#[test]
+fn life_a_service_whose_messages_have_expired_is_not_stalled() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.forget_events();
+    world.say_for(Side::Dialer, "chat", 10, 10_000);
+    world.run(secs(60));
+    let service = [Health::Stalled, Health::Serving].map(Event::Service);
+    assert_eq!(world.events(Side::Dialer), service);
+}
+
+#[test]
+fn life_a_message_given_back_after_its_deadline_puts_nothing_off() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say_for(Side::Acceptor, "chat", 10, 100);
+    world.run(ms(50));
+    assert_eq!(world.take(Side::Dialer, "chat"), 1);
+    world.run(secs(60));
+    world.cut_now();
+    world.run_until(secs(1), |world| world.links.values().any(|link| !link.cut));
+    // The next link dies before its Welcome, and nobody notices: that takes 2 s.
+    world.cut_all([None, None]);
+    world.settle_taken(Side::Dialer, "chat", 2);
+    world.run(secs(5));
+    assert_eq!(world.dialer.machine.state(), SessionState::Connected);
+}
+
 fn beats(world: &mut World, side: Side) -> usize {
     let count = |peer: &crate::peer::Peer| peer.frames.iter().filter(|frame| **frame == "Heartbeat").count();
     world.with(world.on(side), |peer, _, _| count(peer)).expect("a peer")

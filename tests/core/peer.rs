@@ -246,7 +246,7 @@ impl Peer {
         let id = transfer.id;
         let rejected = self.machine.reject_transfer(open.key, id.epoch, id.sequence, "too much", now);
         assert!(rejected, "C2: {id} is here in part, and cannot be rejected");
-        model.rejected_in_part(id);
+        model.rejected_in_part(&mut self.handed, id);
     }
 
     /// Takes up to `count` messages with `recv`.

@@ -143,7 +143,10 @@ impl Machine {
 
     /// These messages are over, and were not handed over: their sender is to know.
     pub(super) fn pass(&mut self, key: ChannelKey, gone: Vec<Gone>, now: Instant) {
-        let Some(channel) = self.channels.get_mut(key).filter(|_| !gone.is_empty()) else { return };
+        if gone.is_empty() {
+            return;
+        }
+        let Some(channel) = self.channels.get_mut(key) else { return };
         let Some(id) = channel.remote.as_ref().map(|remote| remote.id) else { return };
         for Gone { start, end, why } in gone {
             tracing::debug!(channel = %id, start, end, ?why, "passed over");
@@ -151,6 +154,7 @@ impl Machine {
             let mark = self.journal.record(record);
             channel.inbox.ledger.note_passed(start, end, why, mark.batch, mark.durable);
         }
+        channel.inbox.note_gone(now);
         if let Some(config) = &channel.config {
             channel.inbox.grant(super::transfer::window_of(config));
         }
@@ -161,17 +165,21 @@ impl Machine {
     /// Takes out of an inbox what has expired.
     pub(super) fn expire_inbox(&mut self, key: ChannelKey, now: Instant) {
         let Some(channel) = self.channels.get_mut(key) else { return };
-        if channel.inbox.deadline().is_some_and(|deadline| deadline <= now) {
-            let gone = channel.inbox.expire(now);
-            self.pass(key, gone, now);
-            // Of unreliable messages nothing is told, but that may have been the last one.
-            self.wakes.insert(Wake::Readable(key));
-            self.ack_handled(key, now);
+        if channel.inbox.deadline().is_none_or(|deadline| deadline > now) {
+            return;
         }
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        for message in channel.inbox.expire_returned(now) {
+        let (gone, returned) = (channel.inbox.expire(now), channel.inbox.expire_returned(now));
+        channel.inbox.note_gone(now);
+        if let Some(config) = &channel.config {
+            channel.inbox.grant(super::transfer::window_of(config));
+        }
+        self.pass(key, gone, now);
+        for message in returned {
             self.resolve_received(key, &message, Some(Why::Expired), now);
         }
+        // Of unreliable messages, and of what a former epoch left, nothing is told; but that may have been the last one.
+        self.wakes.insert(Wake::Readable(key));
+        self.ack_handled(key, now);
     }
 
     /// What the application has not taken of a refused channel is rejected.

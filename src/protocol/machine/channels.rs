@@ -308,10 +308,11 @@ impl Channels {
 
     /// Puts the channel in the queues of those with something to write.
     pub(super) fn enqueue(&mut self, key: ChannelKey) {
-        if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) {
-            self.ready.push(key, Part::Records, &mut local.share);
+        let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) else { return };
+        self.ready.push(key, Part::Records, &mut local.share);
+        if local.outbox.has_body() {
+            self.ready.push(key, Part::Bodies, &mut local.share);
         }
-        self.enqueue_bodies(key);
     }
 
     /// The same for its large messages alone, if the row has come to any.

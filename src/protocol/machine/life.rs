@@ -18,7 +18,7 @@ const SUSPENDED: Duration = Duration::from_secs(3);
 impl Machine {
     /// The time that `Output::Wait` named has come (calling it early is harmless).
     pub fn handle_timeout(&mut self, now: Instant) {
-        let late = self.deadline().map_or(Duration::ZERO, |deadline| now.saturating_duration_since(deadline));
+        let late = self.due.take().map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
         if late > SUSPENDED {
             self.forgive(late, now);
         }

@@ -105,6 +105,8 @@ pub struct Machine {
     ack_due: Option<Instant>,
     /// What the last `Output::Wait` said.
     promised: Option<Option<Instant>>,
+    /// From when on `handle_timeout` is late. What is found to be overdue is due from then on.
+    due: Option<Instant>,
 }
 
 /// What is known of the other side.
@@ -274,6 +276,7 @@ impl Machine {
             wakes: BTreeSet::new(),
             ack_due: None,
             promised: None,
+            due: None,
         }
     }
 
@@ -297,6 +300,10 @@ impl Machine {
             return Output::Wake(wake);
         }
         let deadline = self.deadline();
+        self.due = match deadline {
+            Some(passed) if passed <= now => self.due.filter(|due| *due <= now).or(Some(now)),
+            coming => coming,
+        };
         self.promised = Some(deadline);
         Output::Wait(deadline)
     }
@@ -306,7 +313,6 @@ impl Machine {
     pub fn needs_poll(&self, now: Instant) -> bool {
         let Some(promised) = self.promised else { return true };
         let is_sooner = |deadline| promised.is_none_or(|promised| deadline < promised);
-        // The deadline comes last: it looks at every channel.
         !self.out.is_empty()
             || !self.wakes.is_empty()
             || self.journal.has_batch()

@@ -34,6 +34,9 @@ impl Machine {
     // ---- out ----
 
     pub(super) fn next_sending(&mut self, now: Instant) -> Option<Control> {
+        if self.channels.tell_sending.is_empty() {
+            return None;
+        }
         let (mut lanes, mut more) = (Vec::new(), Vec::new());
         let clock_ms = self.clock.own_ms(now);
         let tellable: Vec<ChannelId> =
@@ -91,7 +94,10 @@ impl Machine {
         let partial = channel.inbox.tell_partial();
         let more = channel.inbox.has_news();
         let ended = through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
-        remote.told_ended |= ended;
+        if ended {
+            remote.told_ended = true;
+            channel.inbox.note_ended();
+        }
         remote.told_window = channel.inbox.granted;
         let verdict = |(start, end, why)| Verdict { start, end, why };
         let lane = ReceivingLane {
