@@ -375,8 +375,8 @@ impl Learner {
         }
     }
 
-    /// The acceptor has seen another address of this side, which has not moved: a NAT has forgotten it. Once may be a NAT
-    /// that was restarted.
+    /// The acceptor has seen another address of this side, which has not moved, after a rest: a NAT has forgotten it. Once may
+    /// be a NAT that was restarted.
     pub fn mapping_lost(&mut self, now: Instant) {
         let before = self.lost.replace(now);
         if before.is_none_or(|before| now >= before + LOSSES_WITHIN) {
