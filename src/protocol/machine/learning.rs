@@ -107,7 +107,8 @@ impl Machine {
         }
         // However many there were: they were told together, and are one piece of news.
         self.rhythm.mappings_lost += 1;
-        if let Some(learner) = self.rhythm.learner.as_mut() {
+        let has_rested = attached.heart.as_ref().is_some_and(|heart| heart.has_rested(now));
+        if let Some(learner) = self.rhythm.learner.as_mut().filter(|_| has_rested) {
             learner.mapping_lost(now);
             self.learn(now);
         }
