@@ -131,6 +131,17 @@ impl History {
         }
     }
 
+    /// The sender asked for the message back. It may then end as [`Outcome::Cancelled`], and be skipped.
+    pub fn withdrawn(&mut self, at: Time, message: MessageKey) {
+        self.life(at, message).withdrawn.get_or_insert(at);
+    }
+
+    /// The process that sent the message is gone, and nobody waits for its receipt any more; what its store remembers
+    /// goes on. The message must still be delivered, unless something that is known explains why not (G1).
+    pub fn unattended(&mut self, at: Time, message: MessageKey) {
+        self.life(at, message).unattended.get_or_insert(at);
+    }
+
     /// The sender's side wrote the message to the network, as a whole or its first part. Needed for G6 only.
     pub fn transmitted(&mut self, at: Time, message: MessageKey) {
         self.life(at, message).transmitted.push(at);
@@ -156,8 +167,8 @@ impl History {
     /// A message was given to the receiving application, which will acknowledge it or see it again.
     pub fn handed_over(&mut self, at: Time, message: MessageKey, handover: Handover) {
         self.life(at, message).handovers.push((at, handover));
-        let MessageKey { channel, epoch, sequence } = message;
         let first = handover.is_first();
+        let MessageKey { channel, epoch, sequence } = message;
         self.channels[channel.0].seen.push(Seen::Handover { at, epoch, sequence, first });
     }
 

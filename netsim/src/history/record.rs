@@ -144,6 +144,10 @@ pub enum Outcome {
     Expired,
     /// A newer message took its place.
     Superseded,
+    /// Its sender withdrew it first.
+    Cancelled,
+    /// Its sender's side had no room for it: on unreliable channels only.
+    Dropped,
     /// Nobody can say any more.
     Unknown,
 }
@@ -165,6 +169,8 @@ pub(super) struct Life {
     pub(super) handovers: Vec<(Time, Handover)>,
     pub(super) acknowledged: Option<Time>,
     pub(super) receipts: Vec<(Time, Outcome)>,
+    pub(super) withdrawn: Option<Time>,
+    pub(super) unattended: Option<Time>,
 }
 
 impl Life {
@@ -176,6 +182,11 @@ impl Life {
     /// When its sender was first told its end.
     pub(super) fn resolved(&self) -> Option<Time> {
         self.receipts.iter().map(|(at, _)| *at).min()
+    }
+
+    /// Whether its sender wants it no more by then: its deadline has passed, or it was withdrawn.
+    pub(super) fn is_unwanted(&self, by: Time) -> bool {
+        self.withdrawn.into_iter().chain(self.deadline()).any(|from| from <= by)
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {

@@ -27,6 +27,9 @@ impl Case<'_> {
         let explained = life.receipts.iter().any(|(_, outcome)| *outcome != Outcome::Handled);
         let delivered = life.delivered().is_some();
         let claimed = life.receipts.first();
+        if life.unattended.is_some() && claimed.is_none() && self.explains_itself(message, channel, life) {
+            return;
+        }
         match claimed {
             None if self.bounds.open_at_end && !delivered => {}
             None => self.expect(delivered, G1, self.history.end, message, || {
@@ -36,6 +39,15 @@ impl Case<'_> {
                 format!("accepted at {sent} and never delivered, although its receipt says Handled")
             }),
         }
+    }
+
+    /// Whether a message of which nobody was told the end may be missing.
+    fn explains_itself(&self, message: MessageKey, channel: &Channel, life: &Life) -> bool {
+        let end = self.history.end;
+        let forgot = life.sent.is_some_and(|(sent, _)| self.forgot_between(&channel.to, sent, end));
+        forgot
+            || life.is_unwanted(end + self.bounds.tolerance)
+            || (channel.mode == Mode::ReliableLatest && self.has_newer(message, end))
     }
 
     /// G2.
@@ -86,6 +98,18 @@ impl Case<'_> {
         if resent && !self.forgot_between(&channel.to, Time::ZERO, at) {
             return Some("marked as sent again, but its receiver forgot nothing".into());
         }
+        // What its store did not have a process takes again, but never what its sender has heard of.
+        let told =
+            life.receipts.iter().find(|(_, outcome)| *outcome == Outcome::Handled).map(|(told, _)| *told);
+        if let (Some(told), Some((before, _))) = (told, last)
+            && told < at
+            && self.restarted_between(&channel.to, before, at)
+            && !self.forgot_between(&channel.to, before, at)
+        {
+            return Some(format!(
+                "handed over again although its sender was told at {told} that it was handled"
+            ));
+        }
         if let Some(acknowledged) = life.acknowledged.filter(|acknowledged| {
             *acknowledged < at && last.is_some() && !self.crashed_between(&channel.to, *acknowledged, at)
         }) {
@@ -96,7 +120,7 @@ impl Case<'_> {
                 Some(format!("marked as attempt {attempt}, and there was none before it"))
             }
             None => None,
-            Some((before, _)) if handover.is_first() => {
+            Some((before, _)) if handover.is_first() && !self.restarted_between(&channel.to, before, at) => {
                 Some(format!("handed over twice, without a mark; first at {before}"))
             }
             // Sent again, it starts to count anew; a crash may have lost the count.

@@ -56,7 +56,8 @@ impl Case<'_> {
         }
         let due = from + within;
         let gone = |name: &str| self.peer(name).and_then(|peer| peer.gave_up).is_some_and(|at| at <= due);
-        let excused = gone(&channel.from) || gone(&channel.to) || self.orphaned(channel, life);
+        let unattended = life.unattended.is_some() && resolved.is_none();
+        let excused = gone(&channel.from) || gone(&channel.to) || self.orphaned(channel, life) || unattended;
         if due <= self.history.end && !excused {
             self.expect(false, G13, due, message, || {
                 let when = resolved.map_or("it was not".into(), |at| format!("it was at {at}"));

@@ -86,10 +86,15 @@ impl<'a> Case<'a> {
         self.peer(peer).is_some_and(|peer| any_between(&peer.forgot, from, to))
     }
 
+    /// Whether the peer's process began again with what its store remembered, after the first and not after the second
+    /// moment.
+    fn restarted_between(&self, peer: &str, from: Time, to: Time) -> bool {
+        self.peer(peer).is_some_and(|peer| any_between(&peer.restarted, from, to))
+    }
+
     /// Whether the peer's process began again, or lost its memory, in that time.
     fn crashed_between(&self, peer: &str, from: Time, to: Time) -> bool {
-        let restarted = self.peer(peer).is_some_and(|peer| any_between(&peer.restarted, from, to));
-        restarted || self.forgot_between(peer, from, to)
+        self.restarted_between(peer, from, to) || self.forgot_between(peer, from, to)
     }
 
     fn peer(&self, name: &str) -> Option<&'a Peer> {

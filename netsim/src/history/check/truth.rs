@@ -64,14 +64,27 @@ impl Case<'_> {
                     (_, None) => "said to be Handled, and was never acknowledged".into(),
                 });
             }
-            Outcome::Rejected => self.expect(life.acknowledged.is_none(), G5, at, message, || {
-                "said to be Rejected, and the application had acknowledged it".into()
-            }),
-            Outcome::Expired | Outcome::Superseded => {
+            Outcome::Rejected => {
+                let untold = |had| self.restarted_between(&channel.to, had, at);
+                self.expect(life.acknowledged.is_none_or(untold), G5, at, message, || {
+                    "said to be Rejected, and the application had acknowledged it".into()
+                });
+            }
+            Outcome::Expired | Outcome::Superseded | Outcome::Cancelled | Outcome::Dropped => {
+                // A process that took it and died before its store knew is another one now.
+                let untold = |had| self.restarted_between(&channel.to, had, at);
                 let what = || format!("said to be {outcome}, and the application has it");
-                self.expect(delivered.is_none(), G7, at, message, what);
+                self.expect(delivered.is_none_or(untold), G7, at, message, what);
             }
             Outcome::Unknown => {}
+        }
+        if outcome == Outcome::Cancelled {
+            let withdrawn = life.withdrawn.is_some_and(|withdrawn| withdrawn <= at);
+            self.expect(withdrawn, G7, at, message, || "said to be Cancelled, and nobody withdrew it".into());
+        }
+        if outcome == Outcome::Dropped {
+            let what = || "said to be Dropped, and its channel keeps every message".into();
+            self.expect(!channel.mode.is_reliable(), G7, at, message, what);
         }
         if outcome == Outcome::Expired {
             let tolerance = self.bounds.tolerance;
@@ -82,7 +95,7 @@ impl Case<'_> {
             });
         }
         if outcome == Outcome::Superseded {
-            let latest = channel.mode == Mode::ReliableLatest;
+            let latest = matches!(channel.mode, Mode::ReliableLatest | Mode::UnreliableSequenced);
             self.expect(latest && self.has_newer(message, at), G7, at, message, || {
                 let why = if latest { "nothing newer was sent" } else { "its channel keeps every message" };
                 format!("said to be Superseded, and {why}")
@@ -92,7 +105,7 @@ impl Case<'_> {
 
     /// Whether a later message of the same channel was sent by then. Which of two epochs is later the numbers do
     /// not say.
-    fn has_newer(&self, message: MessageKey, at: Time) -> bool {
+    pub(super) fn has_newer(&self, message: MessageKey, at: Time) -> bool {
         let MessageKey { channel, epoch, sequence } = message;
         let messages = &self.history.messages;
         let was_sent = |(_, life): (&MessageKey, &Life)| life.sent.is_some_and(|(sent, _)| sent <= at);
@@ -124,7 +137,8 @@ impl Case<'_> {
                 )
             });
         }
-        let awaited = channel.mode.is_reliable() && life.sent.is_some() && !self.bounds.open_at_end;
+        let attended = life.sent.is_some() && life.unattended.is_none();
+        let awaited = channel.mode.is_reliable() && attended && !self.bounds.open_at_end;
         if awaited && life.receipts.is_empty() && !self.orphaned(channel, life) {
             let end = self.history.end;
             self.expect(false, G8, end, message, || "its receipt never resolved".into());

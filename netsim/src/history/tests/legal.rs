@@ -116,3 +116,64 @@ fn a_history_that_ends_in_the_middle_may_leave_things_open() {
     scene.bounds = Bounds::new();
     scene.breaks("closed", &[G1, G8, G8], "message 3");
 }
+
+#[test]
+fn what_was_withdrawn_is_skipped_and_told() {
+    let mut scene = Scene::new(ReliableOrdered);
+    let message = scene.send(0, 1).m(1);
+    scene.history.withdrawn(ms(5), message);
+    scene.send(6, 2).skip(20, 1..=1).take(20, 2).tell(25, 1, Cancelled).tell(30, 2, Handled);
+    scene.keeps("withdrawn", &[G1, G4, G7, G8]);
+
+    let mut scene = Scene::new(Unreliable);
+    scene.send(0, 1).tell(0, 1, Dropped).send(1, 2).take(9, 2).tell(1, 2, Unknown);
+    scene.keeps("no room", &[G7, G8]);
+    let mut scene = Scene::new(UnreliableSequenced);
+    scene.send(0, 1).send(1, 2).tell(1, 1, Superseded).take(9, 2);
+    scene.keeps("sequenced", &[G7]);
+}
+
+#[test]
+fn a_process_takes_again_what_its_store_did_not_have() {
+    let mut scene = Scene::new(ReliableOrdered);
+    scene.send(0, 1).send(1, 2).take(10, 1).take(10, 2);
+    scene.history.restarted(ms(12), BOB);
+    scene.take(20, 1).take(20, 2).tell(30, 1, Handled).tell(30, 2, Handled);
+    scene.keeps("both again, in order", &[G3, G4, G5]);
+
+    let mut scene = Scene::new(ReliableOrdered);
+    let message = scene.send(0, 1).take(10, 1).m(1);
+    scene.history.withdrawn(ms(11), message);
+    scene.history.restarted(ms(12), BOB);
+    scene.tell(30, 1, Cancelled);
+    scene.keeps("withdrawn from the process that knows nothing of it", &[G7]);
+    let mut scene = Scene::new(ReliableOrdered);
+    scene.send(0, 1).take(10, 1);
+    scene.history.restarted(ms(12), BOB);
+    scene.give(20, 1, 1, false).tell(30, 1, Rejected);
+    scene.keeps("refused by the process that knows nothing of it", &[G3, G5]);
+}
+
+#[test]
+fn of_a_message_whose_sender_began_again_nobody_need_be_told() {
+    let restarted = |mode| {
+        let mut scene = Scene::new(mode);
+        let message = scene.send_until(0, 1, 50).m(1);
+        scene.history.restarted(ms(5), ALICE);
+        scene.history.unattended(ms(5), message);
+        scene.bounds = Bounds::new().drained_within(Duration::from_millis(100));
+        scene
+    };
+    let mut scene = restarted(ReliableOrdered);
+    scene.take(20, 1).history.ended(ms(500));
+    scene.keeps("it arrived", &[G2]);
+    let mut scene = restarted(ReliableOrdered);
+    scene.history.ended(ms(500));
+    scene.keeps("it expired", &[]);
+
+    let mut scene = Scene::new(ReliableLatest);
+    let message = scene.send(0, 1).m(1);
+    scene.history.unattended(ms(5), message);
+    scene.send(6, 2).take(9, 2).tell(20, 2, Handled);
+    scene.keeps("a newer one took its place", &[G1]);
+}

@@ -278,3 +278,12 @@ fn g4_is_broken() {
         ),
     ]);
 }
+
+#[test]
+fn what_its_sender_knows_to_be_handled_is_not_taken_again() {
+    let mut scene = Scene::new(ReliableOrdered);
+    scene.send(0, 1).take(10, 1).tell(20, 1, Handled);
+    scene.history.restarted(ms(25), BOB);
+    scene.take(30, 1);
+    scene.breaks("a store that broke its word", &[G3], "told at 0.020");
+}

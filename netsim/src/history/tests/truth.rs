@@ -2,7 +2,7 @@
 
 use super::Guarantee::*;
 use super::Mode::{ReliableLatest, ReliableOrdered, ReliableUnordered, Unreliable, UnreliableSequenced};
-use super::Outcome::{Expired, Handled, Rejected, Superseded, Unknown};
+use super::Outcome::{Cancelled, Dropped, Expired, Handled, Rejected, Superseded, Unknown};
 use super::safety::all_break;
 use super::*;
 
@@ -244,4 +244,31 @@ fn g8_is_broken() {
             "resolved again",
         ),
     ]);
+}
+
+#[test]
+fn what_was_withdrawn_was_withdrawn() {
+    let mut scene = Scene::new(ReliableOrdered);
+    scene.send(0, 1).tell(20, 1, Cancelled);
+    scene.breaks("nobody asked", &[G7], "said to be Cancelled, and nobody withdrew it");
+
+    let mut scene = Scene::new(ReliableOrdered);
+    let message = scene.send(0, 1).take(10, 1).m(1);
+    scene.history.withdrawn(ms(11), message);
+    scene.tell(20, 1, Cancelled);
+    scene.breaks("too late", &[G7], "said to be Cancelled, and the application has it");
+
+    let mut scene = Scene::new(ReliableOrdered);
+    scene.send(0, 1).tell(20, 1, Dropped);
+    scene.breaks("reliable", &[G7], "its channel keeps every message");
+}
+
+#[test]
+fn what_nobody_attends_must_arrive_all_the_same() {
+    let mut scene = Scene::new(ReliableOrdered);
+    let message = scene.send(0, 1).m(1);
+    scene.history.restarted(ms(5), ALICE);
+    scene.history.unattended(ms(5), message);
+    scene.history.ended(ms(500));
+    scene.breaks("lost", &[G1], "neither delivered nor explained");
 }
