@@ -2,8 +2,22 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `world` | two programs on the two ends of a scenario |
+//! | `world` | a client and a server on the two ends of a scenario |
+//! | `process` | processes that can be killed, and disks that stay |
+//! | `plan`, `program`, `run` | what happens in a run, what the programs do, and the run itself |
+//! | `model`, `invariants` | what was sent, handed over and told, and what must hold of it: the guarantees |
 //! | `beside` | what a large transfer does to the messages beside it |
 
 mod beside;
+mod invariants;
+mod model;
+mod plan;
+mod process;
+mod program;
+mod random;
+#[path = "../core/rng.rs"]
+mod rng;
+mod run;
+mod scenarios;
+mod seeds;
 mod world;

@@ -71,10 +71,11 @@ impl Case<'_> {
                 });
             }
             Outcome::Expired | Outcome::Superseded | Outcome::Cancelled | Outcome::Dropped => {
-                // A process that took it and died before its store knew is another one now.
+                // A process that took it and died before its store knew is another one now. What was given back, or is
+                // not acknowledged yet, nobody has.
                 let untold = |had| self.restarted_between(&channel.to, had, at);
                 let what = || format!("said to be {outcome}, and the application has it");
-                self.expect(delivered.is_none_or(untold), G7, at, message, what);
+                self.expect(life.acknowledged.is_none_or(untold), G7, at, message, what);
             }
             Outcome::Unknown => {}
         }

@@ -1,0 +1,146 @@
+//! The named scenarios of netsim, and what the users of a chat notice of each.
+//!
+//! Everything that was sent arrives once and in order, the session that began is the one that ends, and nobody waits
+//! for longer than a bound. The bounds are what holds today, for two kinds of impatient programs: the responsive reconnect
+//! policy, and the heartbeat named in the table. They are about twice what was measured over 40 seeds of each.
+
+use std::time::Duration;
+
+use bowline::{ConnectError, Delivery};
+use bowline_netsim::history::Guarantee;
+use bowline_netsim::{Scenario, Time};
+
+use crate::invariants::{Expected, require};
+use crate::plan::{Close, Line, Plan, Talk, ms, secs};
+use crate::run::{Outcome, run};
+use crate::world::{Who, over};
+
+/// How long somebody may wait for a message.
+struct Patience {
+    heartbeat: Duration,
+    /// From when it was accepted.
+    wait: Duration,
+    /// The same, but since the network last changed: what the way back costs beyond the network's own silence.
+    beyond: Duration,
+}
+
+fn patience(heartbeat: u64, wait: u64, beyond: u64) -> Patience {
+    Patience { heartbeat: secs(heartbeat), wait: ms(wait), beyond: ms(beyond) }
+}
+
+/// Seeds that the bounds are asked of, in each run of the tests.
+const SEEDS: [u64; 2] = [1, 2];
+
+fn lines(scenario: &Scenario) -> Vec<Line> {
+    let length = scenario.duration().as_millis() as u64 - 5_000;
+    let line = |label: &str, delivery, gap: u64| {
+        let mut talk = Talk::chat((length / gap) as u32, ms(gap));
+        if let Some(silence) = scenario.silence_between() {
+            talk.messages = talk.messages * 10 / (10 + silence.as_secs() as u32);
+            talk.silence = Some(silence);
+        }
+        Line::new(label, delivery, talk)
+    };
+    vec![
+        line("chat", Delivery::ReliableOrdered, 200),
+        line("reactions", Delivery::ReliableUnordered, 500),
+        line("presence", Delivery::ReliableLatest, 300),
+        line("typing", Delivery::UnreliableSequenced, 250),
+        line("voice", Delivery::Unreliable, 100),
+    ]
+}
+
+fn plan(scenario: &Scenario, heartbeat: Duration, seed: u64) -> Plan {
+    let closes = vec![Close { who: Who::Client, at: None, drain: secs(5) }];
+    Plan { heartbeat, closes, ..Plan::new(seed, scenario.clone(), lines(scenario)) }
+}
+
+/// The longest wait for a message, and the longest since the network last changed.
+fn waits(outcome: &Outcome) -> (Duration, Duration) {
+    let book = outcome.ledger.book();
+    let beyond = |(accepted, handed): &(Time, Time)| {
+        let changes = outcome.changes.iter().filter(|at| *at <= handed);
+        handed.since(*changes.max().unwrap_or(accepted).max(accepted))
+    };
+    let wait = book.waits.iter().map(|(accepted, handed)| handed.since(*accepted)).max();
+    (wait.unwrap_or_default(), book.waits.iter().map(beyond).max().unwrap_or_default())
+}
+
+fn live_through(name: &str, scenario: &Scenario, patience: &Patience) {
+    for seed in seeds() {
+        let mut expected = Expected::new();
+        expected.tested =
+            vec![Guarantee::G1, Guarantee::G2, Guarantee::G3, Guarantee::G4, Guarantee::G5, Guarantee::G8];
+        let plan = plan(scenario, patience.heartbeat, seed);
+        let outcome = run(&plan, &expected);
+        let mut found = outcome.found.clone();
+        if let Err(unexercised) = outcome.coverage.check() {
+            found.push(format!("the run tests nothing: {unexercised}"));
+        }
+        let (wait, beyond) = waits(&outcome);
+        println!("{name} {seed}: longest wait {wait:?}, {beyond:?} since a change; {:?}", outcome.counts);
+        if wait > patience.wait {
+            found.push(format!("somebody waited for {wait:?}, limit {:?}", patience.wait));
+        }
+        if beyond > patience.beyond {
+            found.push(format!(
+                "somebody waited for {beyond:?} on a network that works, limit {:?}",
+                patience.beyond
+            ));
+        }
+        let sessions = outcome.ledger.book().sessions.len();
+        if sessions != 1 {
+            found.push(format!("the session did not survive: there were {sessions}"));
+        }
+        require(name, seed, &found);
+    }
+}
+
+fn seeds() -> Vec<u64> {
+    crate::seeds::asked().unwrap_or_else(|| SEEDS.to_vec())
+}
+
+macro_rules! scenarios {
+    ($($name:ident: $patience:expr;)*) => { $(
+        #[test]
+        fn $name() {
+            live_through(stringify!($name), &Scenario::$name(), &$patience);
+        }
+    )* };
+}
+
+scenarios! {
+    wifi: patience(2, 60_000, 60_000);
+    mobile: patience(2, 60_000, 60_000);
+    wifi_to_lte: patience(2, 60_000, 60_000);
+    elevator: patience(2, 200_000, 60_000);
+    subway: patience(2, 60_000, 60_000);
+    cgn_30s: patience(15, 60_000, 60_000);
+    super_sim: patience(10, 60_000, 60_000);
+    symmetric_rebind: patience(2, 60_000, 60_000);
+    leo: patience(2, 60_000, 60_000);
+    geo: patience(2, 60_000, 60_000);
+    cell_edge: patience(2, 60_000, 60_000);
+    wifi_fade: patience(2, 60_000, 60_000);
+    wifi_suspend: patience(2, 60_000, 60_000);
+    vpn_mtu: patience(2, 60_000, 60_000);
+    swizzle_clog: patience(2, 60_000, 60_000);
+}
+
+#[test]
+fn udp_blocked() {
+    let scenario = Scenario::udp_blocked();
+    let told = over(&scenario, 1, async |ends| {
+        let client = ends.start(Who::Client, bowline::Config::default(), None);
+        let error = client
+            .endpoint
+            .connect(ends.server_address(), ends.trust())
+            .await
+            .expect_err("nothing gets through");
+        (error, ends.now())
+    });
+    let (error, at) = told.output.expect("it does not wait for ever");
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().contains("does UDP get through?"), "{error}");
+    assert!(at <= Time::from(secs(11)), "told at {at}");
+}
