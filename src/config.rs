@@ -355,7 +355,8 @@ impl ChannelConfig {
 
     /// Most that the peer may have on its way to this side or untaken here: its flow-control window. Default 65,536 messages and
     /// 4 MiB of payload; at least 1 message, and bytes for one message of 64 KiB, or of `max_message_size` if that is less.
-    /// On an unreliable channel the oldest message makes room for a new one.
+    /// 1,024 messages and 64 KiB of a reliable channel may come whatever this says: the peer may send them before this side opens
+    /// the label. On an unreliable channel the oldest message makes room for a new one.
     pub fn inbox(mut self, messages: usize, bytes: usize) -> Self {
         self.inbox_messages = messages;
         self.inbox_bytes = bytes;

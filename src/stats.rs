@@ -65,6 +65,7 @@ pub struct EndpointStats {
     pub waiting: usize,
     /// Incoming connections turned away since the endpoint was made.
     pub refused: u64,
-    /// Datagrams dropped because they are not of one byte, as heartbeats are.
+    /// Datagrams dropped: padding of probes, kinds of a later version, and messages or fragments of channels that the peer
+    /// has not announced yet on the connection that brought them.
     pub dropped_datagrams: u64,
 }

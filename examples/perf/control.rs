@@ -191,7 +191,7 @@ pub(crate) struct Received {
     /// When the longest gap began.
     #[prost(uint64, tag = "10")]
     pub(crate) gap_at_ns: u64,
-    /// Latencies in microseconds, each followed by how often it was seen.
+    /// Latencies in nanoseconds, each followed by how often it was seen.
     #[prost(uint64, repeated, tag = "11")]
     pub(crate) latencies: Vec<u64>,
 }

@@ -142,13 +142,12 @@ impl Filler {
 pub(crate) struct Writer {
     filler: Filler,
     next: Label,
-    chunk: BytesMut,
 }
 
 impl Writer {
     /// Numbers from that of `first`.
     pub(crate) fn new(filler: Filler, first: Label) -> Self {
-        Self { filler, next: first, chunk: BytesMut::new() }
+        Self { filler, next: first }
     }
 
     /// The number of the next message.
@@ -156,17 +155,14 @@ impl Writer {
         self.next.number
     }
 
-    /// The next message, sent at that time of the calendar.
-    pub(crate) fn next(&mut self, sent_ns: u64) -> Bytes {
+    /// The next message, sent at that time of the calendar; it takes its memory from `chunk`.
+    pub(crate) fn next(&mut self, chunk: &mut BytesMut, sent_ns: u64) -> Bytes {
         let size = self.filler.size;
-        if self.chunk.capacity() < size {
-            self.chunk.reserve(size.max(CHUNK));
+        if chunk.capacity() < size {
+            chunk.reserve(size.max(CHUNK));
         }
-        let mut chunk = std::mem::take(&mut self.chunk);
-        self.append(&mut chunk, sent_ns);
-        let message = chunk.split().freeze();
-        self.chunk = chunk;
-        message
+        self.append(chunk, sent_ns);
+        chunk.split().freeze()
     }
 
     /// The same, behind what is there.
@@ -189,7 +185,7 @@ mod tests {
         for size in [24, 25, 31, 32, 33, 64, 100, 1024, 65_537] {
             let mut writer = Writer::new(Filler::new(size), first(0));
             for number in 0..2000 / size as u64 + 3 {
-                let message = writer.next(1_000 + number);
+                let message = writer.next(&mut BytesMut::new(), 1_000 + number);
                 assert_eq!(message.len(), size);
                 let read = check(&message, size);
                 assert_eq!(read, Some(Checked { label: first(number), sent_ns: 1_000 + number }));
@@ -211,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_changed_bit_is_noticed() {
-        let message = Writer::new(Filler::new(100), first(9)).next(1);
+        let message = Writer::new(Filler::new(100), first(9)).next(&mut BytesMut::new(), 1);
         for bit in 0..message.len() * 8 {
             let mut changed = message.to_vec();
             changed[bit / 8] ^= 1 << (bit % 8);
@@ -222,7 +218,7 @@ mod tests {
     #[test]
     fn pieces_of_other_messages_and_other_places_are_noticed() {
         let mut writer = Writer::new(Filler::new(4096), first(0));
-        let (one, other) = (writer.next(1), writer.next(1));
+        let (one, other) = (writer.next(&mut BytesMut::new(), 1), writer.next(&mut BytesMut::new(), 1));
         let mixed = [&one[..2048], &other[2048..]].concat();
         assert_eq!(check(&mixed, 4096), None);
         let mut turned = one.to_vec();
@@ -234,7 +230,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_the_ping_under_another_label() {
-        let ping = Writer::new(Filler::new(64), first(5)).next(77);
+        let ping = Writer::new(Filler::new(64), first(5)).next(&mut BytesMut::new(), 77);
         let answer = answer(check(&ping, 64).unwrap(), &ping);
         let label = Label { answer: true, ..first(5) };
         assert_eq!(check(&answer, 64), Some(Checked { label, sent_ns: 77 }));

@@ -1,6 +1,7 @@
 //! One message at a time, each answered by the peer's application.
 
 use bowline::SendError;
+use bytes::BytesMut;
 use tokio::time::{Instant, timeout};
 
 use crate::clock::now_ns;
@@ -10,6 +11,7 @@ use crate::sender::{Lane, Load};
 /// Sends pings on a lane until the quota is met. The round trips are measured where the answers come in.
 pub(crate) async fn ping(mut lane: Lane, quota: Quota, load: Load) -> Result<Lane, SendError> {
     let mut writer = load.writer(lane.number);
+    let mut chunk = BytesMut::new();
     let began = Instant::now();
     let is_over = |pings| match quota {
         Quota::Count(all) => pings >= all,
@@ -20,7 +22,7 @@ pub(crate) async fn ping(mut lane: Lane, quota: Quota, load: Load) -> Result<Lan
         let now = now_ns();
         lane.forgotten.mark_unchanged();
         load.times.sent(now);
-        drop(lane.channel.send(writer.next(now)).await?);
+        drop(lane.channel.send(writer.next(&mut chunk, now)).await?);
         match load.plan.patience() {
             // Without an answer it counts as lost.
             Some(patience) => drop(timeout(patience, lane.answer_to(number)).await),

@@ -352,14 +352,14 @@ impl Course {
         if plan.pattern() != Pattern::Ping {
             return Direction::new(plan, &sent, there.received.clone());
         }
-        let direction = Direction::new(plan, &sent, round_trips(self.side.answers(), &there.received));
+        let direction = Direction::new(plan, &sent, round_trips(self.side.answers(true), &there.received));
         if resets > 0 { direction.lost_with_a_process() } else { direction }
     }
 
     fn down(&self, there: &Account, resets: u64) -> Direction {
         let received = match self.plan.pattern() {
-            Pattern::Ping => round_trips(there.answers.clone(), &self.side.received()),
-            _ => self.side.received(),
+            Pattern::Ping => round_trips(there.answers.clone(), &self.side.received(true)),
+            _ => self.side.received(true),
         };
         let direction = Direction::new(&self.plan, &there.sent, received);
         if resets > 0 { direction.lost_with_a_process() } else { direction }

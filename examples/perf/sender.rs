@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::{Channel, Receipt, SendError};
+use bytes::BytesMut;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -90,6 +91,7 @@ async fn pour(lane: Lane, quota: Quota, load: Load) -> Result<Lane, SendError> {
     let mut writer = load.writer(lane.number);
     let batch = load.plan.batch();
     let mut window = load.plan.in_flight().map(|messages| Window { messages, marks: VecDeque::new() });
+    let mut chunk = BytesMut::new();
     let began = Instant::now();
     let mut last = None;
     loop {
@@ -107,7 +109,7 @@ async fn pour(lane: Lane, quota: Quota, load: Load) -> Result<Lane, SendError> {
         let now = now_ns();
         load.times.sent(now);
         for _ in 0..count {
-            last = Some(lane.channel.send(writer.next(now)).await?);
+            last = Some(lane.channel.send(writer.next(&mut chunk, now)).await?);
         }
         if let Some(window) = &mut window {
             window.marks.extend(last.take());
@@ -152,6 +154,7 @@ async fn flow(lanes: Vec<Lane>, load: &Load) -> Result<Vec<Lane>, SendError> {
     };
     let mut writers: Vec<_> = lanes.iter().map(|lane| load.writer(lane.number)).collect();
     let mut turns = lanes.iter().map(|lane| &lane.channel).zip(0_usize..).cycle();
+    let mut chunk = BytesMut::new();
     let began = Instant::now();
     let mut last = None;
     for n in 0..all {
@@ -164,7 +167,7 @@ async fn flow(lanes: Vec<Lane>, load: &Load) -> Result<Vec<Lane>, SendError> {
         };
         let now = now_ns();
         load.times.sent(now);
-        last = Some(channel.send(writer.next(now)).await?);
+        last = Some(channel.send(writer.next(&mut chunk, now)).await?);
     }
     if let Some(receipt) = last {
         resolved(load, receipt).await;

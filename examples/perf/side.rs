@@ -116,14 +116,14 @@ impl Side {
         self.ledger.sent()
     }
 
-    /// What came from the peer.
-    pub(crate) fn received(&self) -> Received {
-        self.meter.lock().received()
+    /// What came from the peer; with the latencies if `full`.
+    pub(crate) fn received(&self, full: bool) -> Received {
+        self.meter.lock().received(full)
     }
 
-    /// What came from the peer in answer.
-    pub(crate) fn answers(&self) -> Received {
-        self.answers.lock().received()
+    /// What came from the peer in answer; with the latencies if `full`.
+    pub(crate) fn answers(&self, full: bool) -> Received {
+        self.answers.lock().received(full)
     }
 
     /// Messages taken so far, of either kind.

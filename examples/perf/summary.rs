@@ -203,14 +203,14 @@ impl Summary {
     }
 }
 
-/// From microseconds, each followed by how often it was seen.
+/// From nanoseconds, each followed by how often it was seen.
 fn latencies(pairs: &[u64]) -> Option<[f64; 4]> {
     let mut all = histogram();
     for pair in pairs.as_chunks::<2>().0 {
         all.saturating_record_n(pair[0], pair[1]);
     }
-    let at = |quantile| all.value_at_quantile(quantile) as f64 / 1e3;
-    (!all.is_empty()).then(|| [at(0.5), at(0.9), at(0.99), all.max() as f64 / 1e3])
+    let at = |quantile| all.value_at_quantile(quantile) as f64 / 1e6;
+    (!all.is_empty()).then(|| [at(0.5), at(0.9), at(0.99), all.max() as f64 / 1e6])
 }
 
 #[cfg(test)]
@@ -233,7 +233,7 @@ mod tests {
             began_ns,
             first_ns,
             last_ns,
-            latencies: vec![1000, 3, 9000, 1],
+            latencies: vec![1_000_000, 3, 9_000_000, 1],
             ..Received::default()
         }
     }

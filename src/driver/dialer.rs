@@ -101,8 +101,12 @@ impl Plan {
     ) -> Result<Established, ConnectError> {
         let socket = self.endpoint(address)?;
         let explain = |error| explain::explain(&self.presented, &error, address);
+        let mut client = self.client.clone();
+        if self.bound_to.get().is_some() {
+            client.transport_config(transport::redial());
+        }
         let connection = socket
-            .connect_with(self.client.clone(), address, &self.server_name)
+            .connect_with(client, address, &self.server_name)
             .map_err(|error| self.explain_refusal(error, address))?
             .await
             .map_err(explain)?;

@@ -148,6 +148,7 @@ pub(super) fn sample(connection: &Connection) -> LinkSample {
         rtt: stats.path.rtt,
         acks_received: stats.frame_rx.acks,
         datagrams_received: stats.udp_rx.datagrams,
+        datagrams_sent: stats.udp_tx.datagrams,
     }
 }
 

@@ -15,9 +15,9 @@
 //!
 //! - The [session task](task) waits, feeds, drains. It alone calls `poll_output`, and writes what comes out to the
 //!   links, whose [writers](link::Writer) it owns and polls: no queue between them, and no lock held while writing.
-//! - [Readers](link) are a task for each stream. They parse all that a chunk of up to 64 KiB holds, take the lock once,
-//!   feed it, and only then is anyone woken. A session that is not ready stops them, and QUIC's flow control
-//!   stops the peer.
+//! - [Readers](link) are a task for each stream that takes time, and one for datagrams and for streams that come whole.
+//!   They parse all that has come, take the lock once, feed it, and only then is anyone woken. A session that is not
+//!   ready stops streams, and QUIC's flow control stops the peer; a datagram that it is not ready for is dropped.
 //! - Handles lock, do one thing, and wake the task if it has something to do and does not know it yet. Nothing is
 //!   allocated, spawned or timed for a message.
 //!

@@ -106,6 +106,16 @@ impl Task {
                 Output::CloseLink { link, code, reason } => self.close_link(link, code, reason),
                 Output::Dial { attempt, timeout } => self.dial(attempt, timeout),
                 Output::AbortDial => self.dialing = None,
+                Output::Probe { link } => {
+                    if let Some(writer) = self.links.get_mut(&link) {
+                        writer.probe();
+                    }
+                }
+                Output::Rebind { link } => {
+                    if let Some(writer) = self.links.get_mut(&link) {
+                        writer.rebind(&shared.env);
+                    }
+                }
                 Output::Abandon { link, channel, sequence } => {
                     if let Some(writer) = self.links.get_mut(&link) {
                         writer.abandon(channel, sequence);
@@ -152,8 +162,8 @@ impl Task {
             self.attached = attached;
             if let Some(link) = attached {
                 state.machine.handle_link_room(link, INITIAL_ROOM);
-                if let Some(writer) = self.links.get(&link) {
-                    state.sample(link, now, || writer.sample());
+                if let Some(writer) = self.links.get_mut(&link) {
+                    state.sample(link, now, || writer.sample(now));
                 }
             }
         }
@@ -267,7 +277,7 @@ impl Task {
         let links = &mut self.links;
         self.shared.change(|state, now| {
             for (link, writer) in links {
-                state.machine.handle_link_sample(*link, writer.sample(), now);
+                state.machine.handle_link_sample(*link, writer.sample(now), now);
             }
             state.machine.handle_timeout(now);
         });
@@ -277,12 +287,13 @@ impl Task {
     /// Writes to the links, and tells the machine what they can take anew.
     fn feed_room(&mut self, cx: &mut Context<'_>) -> bool {
         let mut busy = false;
+        let now = self.shared.env.now();
         for (link, writer) in &mut self.links {
-            let freed = writer.poll(cx);
+            let freed = writer.poll(cx, now);
             if freed > 0 {
                 self.shared.change(|state, now| {
                     state.machine.handle_link_room(*link, freed);
-                    state.sample(*link, now, || writer.sample());
+                    state.sample(*link, now, || writer.sample(now));
                 });
                 busy = true;
             }

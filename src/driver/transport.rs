@@ -48,8 +48,13 @@ const IDLE_TIMEOUT_MS: u32 = 12 * 60 * 1000;
 /// The shortest time between two stateless resets, which tell clients of a process that is no more.
 const RESET_INTERVAL: Duration = Duration::from_millis(1);
 
+/// The round trip that a dial begins with when its peer was reached before: what gets lost is sent again three times as
+/// often as without. RFC 9002 section 6.2.2 lets a new connection use what is known of the path, and begins with 333 ms
+/// where nothing is.
+const KNOWN_RTT: Duration = Duration::from_millis(100);
+
 /// The settings of every connection that this side has in `role`.
-fn transport(role: Role) -> Arc<TransportConfig> {
+fn transport(role: Role) -> TransportConfig {
     // The control stream is the dialer's, and there is no other (rule W3).
     let (bidi_streams, window) = match role {
         Role::Dialer => (0, ACCEPTOR_WINDOW),
@@ -69,6 +74,13 @@ fn transport(role: Role) -> Arc<TransportConfig> {
         .send_window(2 * INITIAL_WINDOW)
         .datagram_receive_buffer_size(Some(DATAGRAMS_RECEIVED))
         .datagram_send_buffer_size(DATAGRAMS_SENT);
+    transport
+}
+
+/// The settings of a connection that is dialed to a peer that was reached before.
+pub(crate) fn redial() -> Arc<TransportConfig> {
+    let mut transport = transport(Role::Dialer);
+    transport.initial_rtt(KNOWN_RTT);
     Arc::new(transport)
 }
 
@@ -102,7 +114,9 @@ pub(crate) fn server(env: &Environment, tls: rustls::ServerConfig) -> Result<qui
     let crypto = QuicServerConfig::try_from(tls).map_err(|error| error.to_string())?;
     let tokens = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, &[]).extract(&env.random::<64>());
     let mut config = quinn::ServerConfig::new(Arc::new(crypto), Arc::new(tokens));
-    config.transport_config(transport(Role::Acceptor)).time_source(Arc::new(Wall(env.clock.clone())));
+    config
+        .transport_config(Arc::new(transport(Role::Acceptor)))
+        .time_source(Arc::new(Wall(env.clock.clone())));
     Ok(config)
 }
 
@@ -115,7 +129,7 @@ pub(crate) fn client(
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     let ids = env.clone();
     config
-        .transport_config(transport(Role::Dialer))
+        .transport_config(Arc::new(transport(Role::Dialer)))
         .initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&ids.random::<16>())));
     Ok(config)
 }

@@ -106,6 +106,11 @@ impl Ledger {
             Note::Received(sequence) => self.received.insert(sequence),
             Note::Handled(sequence) => self.handled.insert(sequence),
             Note::Passed(start, end, why) => {
+                // While it waited the sender may have said that it needs no verdict.
+                let start = start.max(self.handled.all().below());
+                if start >= end {
+                    return;
+                }
                 self.received.insert_range(start, end);
                 self.handled.insert_range(start, end);
                 self.verdicts.insert(start, end, why);
@@ -265,6 +270,18 @@ mod tests {
         assert_eq!(ledger.report().received_below, 1);
         assert!(ledger.settle(2));
         assert_eq!(ledger.report().received_below, 2);
+    }
+
+    #[test]
+    fn a_verdict_that_the_floor_passed_while_it_waited_is_not_kept() {
+        let mut ledger = Ledger::default();
+        ledger.note_passed(2, 4, Why::Skipped, 1, 0);
+        ledger.note_passed(6, 8, Why::Skipped, 1, 0);
+        ledger.raise_floor(4);
+        ledger.settle(1);
+        assert_eq!(ledger.report().verdicts, [(6, 8, Why::Skipped)]);
+        ledger.raise_floor(8);
+        assert!(!ledger.has_verdicts());
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //!    └──── returned, before anything not yet delivered ──(attempts used up)──> over
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use crate::id::{Epoch, Sequence};
 
@@ -18,6 +19,8 @@ use super::types::Delivered;
 pub struct Handover {
     taken: BTreeMap<(Epoch, Sequence), Delivered>,
     returned: BTreeMap<(Epoch, Sequence), Delivered>,
+    /// When those are worth nothing any more that were given back.
+    deadlines: BTreeSet<(Instant, Epoch, Sequence)>,
 }
 
 /// What becomes of a released message.
@@ -50,6 +53,7 @@ impl Handover {
             Some(message) if message.attempt >= max_attempts => Released::Exhausted,
             Some(_) => {
                 if let Some(message) = self.taken.remove(&key) {
+                    self.deadlines.extend(message.deadline.map(|at| (at, epoch, sequence)));
                     self.returned.insert(key, message);
                 }
                 Released::Again
@@ -59,16 +63,47 @@ impl Handover {
 
     /// The first message that comes again, its attempt counted.
     pub fn next_returned(&mut self) -> Option<Delivered> {
-        let (_, mut message) = self.returned.pop_first()?;
+        let (&(epoch, sequence), _) = self.returned.first_key_value()?;
+        let mut message = self.remove_returned(epoch, sequence)?;
         message.attempt += 1;
         Some(message)
     }
 
-    /// Takes out those that were given back and that this is true of.
-    pub fn take_returned(&mut self, is: impl Fn(&Delivered) -> bool) -> Vec<Delivered> {
-        let keys = self.returned.iter().filter(|(_, message)| is(message)).map(|(&key, _)| key);
-        let keys: Vec<_> = keys.collect();
-        keys.into_iter().filter_map(|key| self.returned.remove(&key)).collect()
+    /// When the next message that was given back expires.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(at, ..)| at)
+    }
+
+    /// Takes out those that were given back and have expired.
+    pub fn take_expired(&mut self, now: Instant) -> Vec<Delivered> {
+        let mut expired = Vec::new();
+        while let Some(&(_, epoch, sequence)) = self.deadlines.first().filter(|(at, ..)| *at <= now) {
+            expired.extend(self.remove_returned(epoch, sequence));
+        }
+        expired
+    }
+
+    /// The message has another deadline. Whether it is here.
+    pub fn extend(&mut self, epoch: Epoch, sequence: Sequence, deadline: Option<Instant>) -> bool {
+        let key = (epoch, sequence);
+        if let Some(message) = self.taken.get_mut(&key) {
+            message.deadline = deadline;
+            return true;
+        }
+        let Some(message) = self.returned.get_mut(&key) else { return false };
+        if let Some(before) = std::mem::replace(&mut message.deadline, deadline) {
+            self.deadlines.remove(&(before, epoch, sequence));
+        }
+        self.deadlines.extend(deadline.map(|at| (at, epoch, sequence)));
+        true
+    }
+
+    fn remove_returned(&mut self, epoch: Epoch, sequence: Sequence) -> Option<Delivered> {
+        let message = self.returned.remove(&(epoch, sequence))?;
+        if let Some(at) = message.deadline {
+            self.deadlines.remove(&(at, epoch, sequence));
+        }
+        Some(message)
     }
 
     /// The messages from `start` to `end` that are in the application's hands, or were and come again.
@@ -126,5 +161,31 @@ mod tests {
         assert!(handover.end(epoch, 1).is_none());
         assert_eq!(handover.release(epoch, 1, 5), Released::NotTaken);
         assert_eq!(handover.release(epoch, 2, 5), Released::NotTaken, "it is returned, not taken");
+    }
+
+    #[test]
+    fn what_was_given_back_expires_and_may_be_given_more_time() {
+        let now = Instant::now();
+        let at = |ms| now + std::time::Duration::from_millis(ms);
+        let epoch = Epoch::new(1).unwrap();
+        let mut handover = Handover::default();
+        for (sequence, ms) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
+            handover.take(Delivered { deadline: Some(at(ms)), ..message(sequence) });
+        }
+        assert!(handover.extend(epoch, 4, Some(at(5))), "in the application's hands");
+        assert_eq!(handover.deadline(), None, "that is its own affair");
+        for sequence in 1..=4 {
+            assert_eq!(handover.release(epoch, sequence, 9), Released::Again);
+        }
+        assert!(handover.extend(epoch, 2, None) && !handover.extend(epoch, 5, None));
+        assert_eq!(handover.deadline(), Some(at(5)));
+        let expired = |handover: &mut Handover, ms| -> Vec<_> {
+            handover.take_expired(at(ms)).into_iter().map(|message| message.id.sequence).collect()
+        };
+        assert_eq!(expired(&mut handover, 29), [4, 1]);
+        assert_eq!(handover.next_returned().map(|message| message.id.sequence), Some(2));
+        assert_eq!(handover.deadline(), Some(at(30)));
+        assert_eq!(expired(&mut handover, 30), [3]);
+        assert_eq!((handover.deadline(), handover.has_returned()), (None, false));
     }
 }

@@ -36,7 +36,8 @@
 //! | [`peer_clock`] | what the peer's deadlines mean here |
 //! | [`handover`] | messages in the application's hands, until acknowledged |
 //! | [`acks`] | what the sender is to be told, and was told |
-//! | [`heartbeat`] | when the dialer beats, and what silence means |
+//! | [`heartbeat`] | when the dialer beats, what silence means, and what is tried then |
+//! | [`silence`] | a flow that stops |
 //! | [`liveness`] | the acceptor's lease; whether a service takes its messages |
 //! | [`backoff`] | when to dial again |
 //! | [`proof`] | shows the session's secret without telling it |
@@ -63,5 +64,6 @@ pub mod peer_clock;
 pub mod proof;
 pub mod ranges;
 pub mod reorder;
+pub mod silence;
 pub mod told;
 pub mod types;

@@ -102,6 +102,8 @@ pub struct Outbox {
     bodies: BTreeMap<Sequence, Transit>,
     /// Those that were under way, and are given up.
     abandoned: Vec<Sequence>,
+    /// The peer is to be told of messages that were given up.
+    gave_up: bool,
     changes: Changes,
     /// What has come further since somebody asked, as half-open ranges.
     progressed: Vec<(Sequence, Sequence)>,
@@ -112,6 +114,8 @@ pub struct Outbox {
 struct Transit {
     /// What of it comes next on this link.
     offset: u64,
+    /// This link has a stream of it.
+    begun: bool,
     /// How much of it the peer has.
     at_peer: u64,
     /// It is this link's turn to write it.
@@ -156,6 +160,7 @@ impl Outbox {
             again: BTreeSet::new(),
             bodies: BTreeMap::new(),
             abandoned: Vec::new(),
+            gave_up: false,
             changes: Changes::default(),
             progressed: Vec::new(),
         }
@@ -179,14 +184,19 @@ impl Outbox {
                 (entry.redelivered, entry.written) = (doubted.contains(sequence), true);
             }
         }
-        outbox.resolved.insert_range(outbox.next, next);
-        outbox.next = outbox.next.max(next);
+        outbox.skip_to(next);
         outbox.cursor = outbox.floor();
         outbox.acknowledged = outbox.floor();
         outbox.written_below = outbox.next;
         // How the others ended is not remembered: perhaps the peer still waits for one.
         outbox.exception_below = outbox.next;
         outbox
+    }
+
+    /// The numbers up to `next` are given to nothing.
+    pub fn skip_to(&mut self, next: Sequence) {
+        self.resolved.insert_range(self.next, next);
+        self.next = self.next.max(next);
     }
 
     /// Nothing will be sent any more: only receipts may still ask how messages ended.
@@ -348,7 +358,10 @@ impl Outbox {
         let unwritten = self.entries.range(self.floor(), self.next);
         let unwritten = unwritten.filter(|entry| entry.state == State::Open && !entry.written);
         let unwritten: Vec<Sequence> = unwritten.map(|entry| entry.sequence).collect();
-        unwritten.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, outcome)).sum()
+        let resolved =
+            unwritten.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, outcome)).sum();
+        self.newest_is_over();
+        resolved
     }
 
     /// Ends each message above `limit` bytes that the peer is not known to have: with `outcome` if it was never written;
@@ -359,21 +372,26 @@ impl Outbox {
         };
         let large = self.entries.iter().filter(large);
         let large: Vec<(Sequence, bool)> = large.map(|entry| (entry.sequence, entry.written)).collect();
-        large
-            .into_iter()
-            .map(|(sequence, written)| {
-                self.resolve(sequence, sequence + 1, if written { &Outcome::Unknown } else { outcome })
-            })
-            .sum()
+        let mut resolved = 0;
+        for (sequence, written) in large {
+            resolved +=
+                self.resolve(sequence, sequence + 1, if written { &Outcome::Unknown } else { outcome });
+        }
+        self.newest_is_over();
+        resolved
     }
 
     /// Whether something has changed, or is to be done, since it was asked for last.
     pub fn has_changes(&self) -> bool {
-        !self.changes.resolved.is_empty() || !self.changes.doubted.is_empty() || !self.abandoned.is_empty()
+        !self.changes.resolved.is_empty()
+            || !self.changes.doubted.is_empty()
+            || !self.abandoned.is_empty()
+            || self.gave_up
     }
 
     /// What has changed since this was asked last.
     pub fn take_changes(&mut self) -> Changes {
+        self.gave_up = false;
         std::mem::take(&mut self.changes)
     }
 

@@ -66,7 +66,7 @@ impl Told {
     pub fn retell(&mut self) {
         self.news = self.all.above().iter().copied().collect();
         if self.all.below() > 0 {
-            self.news.push_front((self.all.below() - 1, self.all.below()));
+            self.news.push_front((0, self.all.below()));
         }
     }
 
@@ -151,5 +151,15 @@ mod tests {
         assert!(told.has_news());
         assert_eq!(told.tell(9), (8, vec![]));
         assert!(!told.has_news());
+    }
+
+    #[test]
+    fn what_touches_the_floor_is_told_again_as_a_whole() {
+        let mut told = Told::default();
+        told.forget_below(2);
+        told.insert_range(2, 5);
+        assert_eq!(told.tell_within(2, 100, 9), [(2, 5)]);
+        told.retell();
+        assert_eq!(told.tell_within(2, 100, 9), [(2, 5)]);
     }
 }

@@ -282,6 +282,17 @@ pub struct ReceivingLane {
     pub ended: bool,
 }
 
+impl ReceivingLane {
+    /// Leaves out what it says of messages.
+    pub fn forget_messages(&mut self) {
+        (self.received_below, self.handled_below) = (0, 0);
+        self.received.clear();
+        self.handled.clear();
+        self.verdicts.clear();
+        self.partial.clear();
+    }
+}
+
 /// Messages that are over, and were not handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {

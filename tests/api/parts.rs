@@ -58,7 +58,8 @@ async fn every_dial_has_a_socket_of_its_own() {
     let mut events = first.events();
     first.network_changed();
     event(&mut events, "Resumed", |it| matches!(it, Event::Resumed { .. })).await;
-    assert_eq!(factory.made.load(Ordering::Relaxed), 3);
+    // One for another connection, and one for the old one, which may have lost its own.
+    assert_eq!(factory.made.load(Ordering::Relaxed), 4);
 }
 
 #[tokio::test]

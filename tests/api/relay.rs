@@ -1,4 +1,5 @@
-//! A network in a test: a UDP relay between dialers and one listener, that loses, delays, blocks and cuts on demand.
+//! A network in a test: a UDP relay between dialers and one listener, that loses, holds back, delays, blocks and cuts on
+//! demand.
 //!
 //! Each dialer's socket is a *flow* with an upstream socket of its own, like a mapping of a NAT. What the relay did to
 //! the packets is counted, so that a test can wait until a fault has really happened.
@@ -43,6 +44,11 @@ pub(crate) struct Packet {
 pub(crate) struct Counts {
     pub(crate) seen: usize,
     pub(crate) dropped: usize,
+    /// Held back, and not released yet.
+    pub(crate) held: usize,
+    /// UDP payload that was passed on.
+    pub(crate) to_acceptor: usize,
+    pub(crate) to_dialer: usize,
     pub(crate) flows: usize,
 }
 
@@ -66,7 +72,28 @@ struct Rules {
     /// Of 256 packets so many are lost.
     loss: u8,
     dice: Dice,
+    /// Larger packets are lost.
+    widest: usize,
+    /// What is held back: packets this way of at least so many bytes.
+    holding: Option<(Way, usize)>,
+    held: Vec<Held>,
+    /// So many bytes may still pass this way.
+    allowance: Option<(Way, usize)>,
     log: Option<Vec<Packet>>,
+}
+
+/// A packet that waits for its release.
+struct Held {
+    payload: Vec<u8>,
+    socket: Option<Arc<UdpSocket>>,
+    to: SocketAddr,
+}
+
+/// What becomes of a packet.
+enum Fate {
+    Lost,
+    Held,
+    Passes(Duration),
 }
 
 struct Flow {
@@ -99,6 +126,10 @@ impl Relay {
             delay: Duration::ZERO,
             loss: 0,
             dice: Dice::new(1),
+            widest: usize::MAX,
+            holding: None,
+            held: Vec::new(),
+            allowance: None,
             log: None,
         };
         let counts = watch::Sender::new(Counts::default());
@@ -144,6 +175,39 @@ impl Relay {
         (rules.loss, rules.dice) = (of_256, Dice::new(seed));
     }
 
+    /// Packets of more bytes are lost.
+    pub(crate) fn narrow(&self, bytes: usize) {
+        self.core.rules().widest = bytes;
+    }
+
+    /// Packets this way of at least so many bytes are held back until they are [released](Self::release).
+    pub(crate) fn hold(&self, way: Way, at_least: usize) {
+        self.core.rules().holding = Some((way, at_least));
+    }
+
+    /// Passes on what was held back, and holds nothing back any more.
+    pub(crate) async fn release(&self) {
+        let held = {
+            let mut rules = self.core.rules();
+            rules.holding = None;
+            std::mem::take(&mut rules.held)
+        };
+        for Held { payload, socket, to } in held {
+            let _ = socket.as_deref().unwrap_or(&self.core.front).send_to(&payload, to).await;
+        }
+        self.core.counts.send_modify(|counts| counts.held = 0);
+    }
+
+    /// So many bytes still pass this way; after that nothing does.
+    pub(crate) fn allow(&self, way: Way, bytes: usize) {
+        self.core.rules().allowance = Some((way, bytes));
+    }
+
+    /// Everything may pass again.
+    pub(crate) fn allow_all(&self) {
+        self.core.rules().allowance = None;
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         *self.core.counts.borrow()
     }
@@ -185,14 +249,10 @@ impl Core {
                 self.rules().flows.insert(dialer, flow);
                 self.counts.send_modify(|counts| counts.flows += 1);
             }
-            let Some(delay) = self.judge(dialer, Packet { way: Way::ToAcceptor, bytes }) else { continue };
             let upstream = self.rules().flows.get(&dialer).map(|flow| flow.upstream.clone());
             let Some(upstream) = upstream else { continue };
-            let (payload, target) = (buffer[..bytes].to_vec(), self.target);
-            forward(delay, async move {
-                let _ = upstream.send_to(&payload, target).await;
-            })
-            .await;
+            let packet = Packet { way: Way::ToAcceptor, bytes };
+            self.pass(dialer, packet, &buffer[..bytes], Some(upstream), self.target).await;
         }
     }
 
@@ -204,24 +264,53 @@ impl Core {
             let mut buffer = vec![0; 65_536];
             loop {
                 let Ok((bytes, _)) = socket.recv_from(&mut buffer).await else { continue };
-                let Some(delay) = core.judge(dialer, Packet { way: Way::ToDialer, bytes }) else { continue };
-                let (payload, core) = (buffer[..bytes].to_vec(), core.clone());
-                forward(delay, async move {
-                    let _ = core.front.send_to(&payload, dialer).await;
-                })
-                .await;
+                let packet = Packet { way: Way::ToDialer, bytes };
+                core.pass(dialer, packet, &buffer[..bytes], None, dialer).await;
             }
         });
         Ok(Flow { upstream, reader, cut: Vec::new() })
     }
 
-    /// How long this packet takes; `None`: for ever.
-    fn judge(&self, dialer: SocketAddr, packet: Packet) -> Option<Duration> {
+    /// Deals with a packet of this dialer's flow. Without a socket it leaves from the front.
+    async fn pass(
+        self: &Arc<Self>,
+        dialer: SocketAddr,
+        packet: Packet,
+        payload: &[u8],
+        socket: Option<Arc<UdpSocket>>,
+        to: SocketAddr,
+    ) {
+        let (core, payload) = (self.clone(), payload.to_vec());
+        match self.judge(dialer, packet) {
+            Fate::Lost => {}
+            Fate::Held => {
+                self.rules().held.push(Held { payload, socket, to });
+                self.counts.send_modify(|counts| counts.held += 1);
+            }
+            Fate::Passes(delay) => {
+                forward(delay, async move {
+                    let _ = socket.as_deref().unwrap_or(&core.front).send_to(&payload, to).await;
+                })
+                .await;
+            }
+        }
+    }
+
+    fn judge(&self, dialer: SocketAddr, packet: Packet) -> Fate {
         let mut rules = self.rules();
         let unlucky = rules.loss > 0 && rules.dice.below(256) < u64::from(rules.loss);
         let cut =
             rules.flows.get(&dialer).is_none_or(|flow| flow.cut.iter().any(|cut| cut.covers(packet.way)));
-        let lost = unlucky || cut || rules.blocked.is_some_and(|blocked| blocked.covers(packet.way));
+        let blocked = rules.blocked.is_some_and(|blocked| blocked.covers(packet.way));
+        let mut lost = unlucky || cut || blocked || packet.bytes > rules.widest;
+        let held = !lost
+            && rules.holding.is_some_and(|(way, least)| way.covers(packet.way) && packet.bytes >= least);
+        if let Some((_, left)) =
+            rules.allowance.as_mut().filter(|(way, _)| way.covers(packet.way) && !lost && !held)
+        {
+            lost = *left < packet.bytes;
+            *left = if lost { 0 } else { *left - packet.bytes };
+        }
         if let Some(log) = &mut rules.log {
             log.push(packet);
         }
@@ -230,8 +319,17 @@ impl Core {
         self.counts.send_modify(|counts| {
             counts.seen += 1;
             counts.dropped += usize::from(lost);
+            match packet.way {
+                _ if lost || held => {}
+                Way::ToAcceptor => counts.to_acceptor += packet.bytes,
+                Way::ToDialer | Way::Both => counts.to_dialer += packet.bytes,
+            }
         });
-        (!lost).then_some(delay)
+        match (lost, held) {
+            (true, _) => Fate::Lost,
+            (false, true) => Fate::Held,
+            (false, false) => Fate::Passes(delay),
+        }
     }
 }
 

@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use bowline::config::OnReset;
 use bowline::error::Outcome;
 use bowline::protocol::types::Event;
-use bowline::{Channel, ChannelConfig, Endpoint, Identity, Inbox, Session, Trust};
+use bowline::{Channel, ChannelConfig, Delivery, Endpoint, Identity, Inbox, Session, Trust};
 
-use crate::support::{Process, accept, dialer, event, identity, localhost, nimble, ordered, text, within};
+use crate::support::{
+    Process, accept, channel, dialer, event, identity, localhost, nimble, ordered, payload, text, until,
+    within,
+};
 
 /// The acceptor in a process of its own, with the session and one channel that the dialer has opened too.
 struct Acceptor {
@@ -17,6 +20,7 @@ struct Acceptor {
     out: Channel,
     inbox: Inbox,
     endpoint: Endpoint,
+    config: ChannelConfig,
 }
 
 impl Acceptor {
@@ -36,16 +40,17 @@ async fn start(identity: &Identity, addr: SocketAddr) -> (Process, Endpoint) {
     (process, endpoint)
 }
 
-async fn take(process: Process, endpoint: Endpoint) -> Acceptor {
+async fn take(process: Process, endpoint: Endpoint, config: ChannelConfig) -> Acceptor {
     let addr = endpoint.local_addr().unwrap();
+    let opened = config.clone();
     let (session, out, inbox, endpoint) = process
         .run(async move {
             let session = accept(&endpoint).await;
-            let (out, inbox) = session.open("work", ordered()).await.unwrap();
+            let (out, inbox) = session.open("work", opened).await.unwrap();
             (session, out, inbox, endpoint)
         })
         .await;
-    Acceptor { process, addr, session, out, inbox, endpoint }
+    Acceptor { process, addr, session, out, inbox, endpoint, config }
 }
 
 /// A dialer with one channel to an acceptor that can be killed.
@@ -54,16 +59,17 @@ async fn begin(identity: &Identity, config: ChannelConfig) -> (Endpoint, Session
     let (addr, trust) = (endpoint.local_addr().unwrap(), Trust::fingerprint(endpoint.fingerprint()));
     let client = dialer(nimble());
     let dial = async { within("the session", client.connect(addr, trust)).await.unwrap() };
-    let (session, acceptor) = tokio::join!(dial, take(process, endpoint));
+    let (session, acceptor) = tokio::join!(dial, take(process, endpoint, config.clone()));
     let (out, back) = session.open("work", config).await.unwrap();
     (client, session, out, back, acceptor)
 }
 
 /// Kills the acceptor, and starts another one with the same identity on the same port.
 async fn restart(identity: &Identity, old: Acceptor) -> Acceptor {
+    let config = old.config.clone();
     let addr = old.kill().await;
     let (process, endpoint) = start(identity, addr).await;
-    take(process, endpoint).await
+    take(process, endpoint, config).await
 }
 
 #[tokio::test]
@@ -102,7 +108,7 @@ async fn messages_that_were_never_written_reach_the_restarted_peer() {
     let (process, endpoint) = start(&identity, addr).await;
     event(&mut events, "Reconnecting", |it| matches!(it, Event::Reconnecting { .. })).await;
     let kept = out.send("never written").await.unwrap();
-    let mut acceptor = take(process, endpoint).await;
+    let mut acceptor = take(process, endpoint, ordered()).await;
     event(&mut events, "Reset", |it| matches!(it, Event::Reset { undelivered: 1, .. })).await;
     assert_eq!(text(&mut acceptor.inbox).await, "never written");
     within("handled", kept).await.unwrap();
@@ -132,4 +138,57 @@ async fn messages_in_doubt_come_again_and_say_so_where_the_channel_asked_for_it(
     drop(out.send("new").await.unwrap());
     let new = within("the message", acceptor.inbox.recv()).await.unwrap();
     assert_eq!((&new.payload()[..], new.redelivered()), (&b"new"[..], false));
+}
+
+#[tokio::test]
+async fn every_mode_goes_on_with_a_peer_that_forgot_it() {
+    for mode in Delivery::ALL {
+        let identity = identity();
+        let config = channel(mode);
+        let (_client, session, out, mut back, mut acceptor) = begin(&identity, config).await;
+        drop(out.send("before").await.unwrap());
+        assert_eq!(text(&mut acceptor.inbox).await, "before");
+        drop(acceptor.out.send("and back").await.unwrap());
+        assert_eq!(text(&mut back).await, "and back");
+        let doubtful = out.send("untaken").await.unwrap();
+        if mode.is_reliable() {
+            within("received", doubtful.received()).await.unwrap();
+        }
+        let mut events = session.events();
+        let mut acceptor = restart(&identity, acceptor).await;
+        let undelivered = u64::from(mode.is_reliable());
+        event(&mut events, "Reset", |it| *it == Event::Reset { undelivered, redelivered: 0 }).await;
+        assert_eq!(within("an outcome", doubtful.outcome()).await, Outcome::Unknown, "{mode}");
+        let after = out.send("after").await.unwrap();
+        assert_eq!(text(&mut acceptor.inbox).await, "after", "{mode}");
+        let expected = if mode.is_reliable() { Outcome::Handled } else { Outcome::Unknown };
+        assert_eq!(within("an outcome", after.outcome()).await, expected, "{mode}");
+        drop(acceptor.out.send("and back again").await.unwrap());
+        assert_eq!(text(&mut back).await, "and back again", "{mode}");
+        assert_eq!((out.stats().outbox_messages, back.try_recv()), (0, None), "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_giant_that_its_receiver_forgot_halfway_comes_again_where_the_channel_asked_for_it() {
+    const SIZE: usize = 24 << 20;
+    for on_reset in [OnReset::Unknown, OnReset::Redeliver] {
+        let identity = identity();
+        let config = channel(Delivery::ReliableUnordered).on_reset(on_reset);
+        let (_client, session, out, _back, acceptor) = begin(&identity, config).await;
+        let mut events = session.events();
+        let giant = out.send(payload(1, SIZE)).await.unwrap();
+        until("a part", || acceptor.out.stats().partial_bytes > 0).await;
+        let mut acceptor = restart(&identity, acceptor).await;
+        let (undelivered, redelivered) = if on_reset == OnReset::Unknown { (1, 0) } else { (0, 1) };
+        event(&mut events, "Reset", |it| *it == Event::Reset { undelivered, redelivered }).await;
+        if on_reset == OnReset::Redeliver {
+            let message = within("the giant", acceptor.inbox.recv()).await.unwrap();
+            assert!(*message.payload() == payload(1, SIZE) && message.redelivered());
+            assert_eq!(within("an outcome", giant.outcome()).await, Outcome::Handled);
+        } else {
+            assert_eq!(within("an outcome", giant.outcome()).await, Outcome::Unknown);
+        }
+        assert_eq!((out.stats().outbox_messages, out.stats().outbox_bytes), (0, 0));
+    }
 }

@@ -6,33 +6,61 @@ use std::net::SocketAddr;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use bowline::protocol::journal::{Batch, Snapshot};
 use bowline::{
     Config, ConnectError, Endpoint, EndpointBuilder, Event, Identity, Inbox, MemoryStore, ReconnectPolicy,
-    Session, SessionState, Trust,
+    Session, SessionId, SessionState, Store, Storing, Trust,
 };
 use tokio::runtime::Runtime;
 
 use crate::support::{identity, ordered, trust, within};
 
 /// One side, with what it keeps over its restarts.
-struct Side {
+pub(crate) struct Side {
     identity: Identity,
     store: MemoryStore,
+    durable: bool,
+}
+
+/// A memory that outlives the process, as far as a test is concerned.
+#[derive(Debug)]
+struct Durable(MemoryStore);
+
+impl Store for Durable {
+    fn append(&self, batch: Batch) -> Storing<'_, ()> {
+        self.0.append(batch)
+    }
+
+    fn forget(&self, session: SessionId) -> Storing<'_, ()> {
+        self.0.forget(session)
+    }
+
+    fn load(&self) -> Storing<'_, Vec<(SessionId, Snapshot)>> {
+        self.0.load()
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
 }
 
 impl Side {
-    fn new() -> Self {
-        Self { identity: identity(), store: MemoryStore::new() }
+    fn new(durable: bool) -> Self {
+        Self { identity: identity(), store: MemoryStore::new(), durable }
     }
 
-    fn builder(&self) -> EndpointBuilder {
+    pub(crate) fn builder(&self) -> EndpointBuilder {
         let quick =
             Config::default().heartbeat(Duration::from_secs(2)).reconnect(ReconnectPolicy::Responsive);
-        Endpoint::builder(self.identity.clone()).config(quick).store(self.store.clone())
+        let builder = Endpoint::builder(self.identity.clone()).config(quick);
+        match self.durable {
+            true => builder.store(Durable(self.store.clone())),
+            false => builder.store(self.store.clone()),
+        }
     }
 
     /// Listens, where an earlier process may not have let go of the port yet.
-    async fn listen(&self, addr: SocketAddr) -> Endpoint {
+    pub(crate) async fn listen(&self, addr: SocketAddr) -> Endpoint {
         within("the port", async {
             loop {
                 match self.builder().bind(addr) {
@@ -45,31 +73,39 @@ impl Side {
     }
 }
 
-fn process() -> Runtime {
+pub(crate) fn process() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 /// Both ends of a session, and the endpoints that they belong to.
-struct Pair {
-    listener: Endpoint,
-    dialer: Endpoint,
-    accepted: Session,
-    dialed: Session,
+pub(crate) struct Pair {
+    pub(crate) listener: Endpoint,
+    pub(crate) dialer: Endpoint,
+    pub(crate) accepted: Session,
+    pub(crate) dialed: Session,
 }
 
 /// A session between two processes.
-struct Before {
-    dialer: Side,
-    acceptor: Side,
-    addr: SocketAddr,
-    trust: Trust,
-    dialing: Runtime,
-    accepting: Runtime,
-    pair: Pair,
+pub(crate) struct Before {
+    pub(crate) dialer: Side,
+    pub(crate) acceptor: Side,
+    pub(crate) addr: SocketAddr,
+    pub(crate) trust: Trust,
+    pub(crate) dialing: Runtime,
+    pub(crate) accepting: Runtime,
+    pub(crate) pair: Pair,
 }
 
 fn before() -> Before {
-    let (dialer, acceptor) = (Side::new(), Side::new());
+    between(Side::new(false), Side::new(false))
+}
+
+/// The same, with stores that tell the other side that they last.
+pub(crate) fn before_durably() -> Before {
+    between(Side::new(true), Side::new(true))
+}
+
+fn between(dialer: Side, acceptor: Side) -> Before {
     let (dialing, accepting) = (process(), process());
     let listener = accepting.block_on(acceptor.listen((Ipv4Addr::LOCALHOST, 0).into()));
     let (addr, trust) = (listener.local_addr().unwrap(), trust(&listener));
@@ -187,7 +223,7 @@ fn a_restored_dialer_does_not_talk_to_another_peer() {
     let Before { dialer, dialing, accepting, pair, .. } = before();
     dialing.shutdown_timeout(Duration::from_secs(30));
     drop((pair.dialed, pair.dialer));
-    let impostor = Side::new();
+    let impostor = Side::new(false);
     let dialing = process();
     let _guard = accepting.enter();
     let listener = accepting.block_on(impostor.listen((Ipv4Addr::LOCALHOST, 0).into()));

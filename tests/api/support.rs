@@ -7,8 +7,15 @@ use std::time::Duration;
 use bowline::config::ReconnectPolicy;
 use bowline::protocol::types::Event;
 use bowline::session::Events;
-use bowline::{Channel, ChannelConfig, Config, Delivery, Endpoint, Identity, Inbox, Session, Trust};
+use bowline::stats::ChannelStats;
+use bowline::{
+    Channel, ChannelConfig, Config, Delivery, Endpoint, Identity, Inbox, Message, Session, SessionState,
+    Trust,
+};
+use bytes::Bytes;
 use tokio::runtime::Runtime;
+
+use crate::relay::{Relay, Way};
 
 /// Longer than anything here takes, on a machine that is busy with something else too.
 const GUARD: Duration = Duration::from_secs(50);
@@ -69,6 +76,10 @@ pub(crate) fn ordered() -> ChannelConfig {
     ChannelConfig::new(Delivery::ReliableOrdered)
 }
 
+pub(crate) fn channel(mode: Delivery) -> ChannelConfig {
+    ChannelConfig::new(mode)
+}
+
 pub(crate) fn trust(listener: &Endpoint) -> Trust {
     Trust::fingerprint(listener.fingerprint())
 }
@@ -127,6 +138,111 @@ pub(crate) async fn line_with(
     let (out, back) = dialed.open(label, here).await.unwrap();
     let (peer_out, peer) = accepted.open(label, there).await.unwrap();
     Line { out, back, peer_out, peer }
+}
+
+/// A label with the same configuration on both sides.
+pub(crate) async fn line_of(
+    dialed: &Session,
+    accepted: &Session,
+    label: &str,
+    config: ChannelConfig,
+) -> Line {
+    line_with(dialed, accepted, label, config.clone(), config).await
+}
+
+/// A session through a relay.
+pub(crate) struct Net {
+    pub(crate) relay: Relay,
+    pub(crate) dialed: Session,
+    pub(crate) accepted: Session,
+    _endpoints: [Endpoint; 2],
+}
+
+pub(crate) async fn net() -> Net {
+    net_with(nimble()).await
+}
+
+pub(crate) async fn net_with(config: Config) -> Net {
+    let (client, server) = (dialer(config.clone()), listen(config));
+    let relay = Relay::to(server.local_addr().unwrap());
+    let (dialed, accepted) = meet_at(&client, &server, relay.addr()).await;
+    Net { relay, dialed, accepted, _endpoints: [client, server] }
+}
+
+impl Net {
+    /// A label with the same configuration on both sides.
+    pub(crate) async fn line(&self, label: &str, config: ChannelConfig) -> Line {
+        line_of(&self.dialed, &self.accepted, label, config).await
+    }
+
+    /// The connection dies for good, and the session goes on over another one.
+    pub(crate) async fn kill(&self) {
+        let (mut events, attaches) = (self.dialed.events(), self.accepted.stats().attaches);
+        self.relay.cut(Way::Both);
+        self.dialed.network_changed();
+        event(&mut events, "Resumed", |it| matches!(it, Event::Resumed { .. })).await;
+        until("the other side", || self.accepted.stats().attaches > attaches).await;
+    }
+
+    /// The same, after so many packets were lost.
+    pub(crate) async fn kill_after_losing(&self, packets: usize) {
+        let wanted = self.relay.counts().dropped + packets;
+        self.relay.cut(Way::Both);
+        within("packets that are lost", self.relay.until(|counts| counts.dropped >= wanted)).await;
+        self.kill().await;
+    }
+
+    /// Nothing passes any more, and the dialer knows it.
+    pub(crate) async fn disconnect(&self) {
+        self.relay.block(Some(Way::Both));
+        // What there is now is lost for good.
+        self.relay.cut(Way::Both);
+        self.dialed.network_changed();
+        until("the loss is noticed", || self.dialed.state() == SessionState::Detached).await;
+    }
+
+    /// Everything passes again.
+    pub(crate) async fn reconnect(&self) {
+        let mut events = self.dialed.events();
+        self.relay.block(None);
+        // An attempt that is under way may wait for its time: this begins another one.
+        self.dialed.network_changed();
+        event(&mut events, "Resumed", |it| matches!(it, Event::Resumed { .. })).await;
+    }
+}
+
+/// A payload that nobody mistakes for another one, unless it is too small for that.
+pub(crate) fn payload(number: u32, size: usize) -> Bytes {
+    let mut bytes = number.to_be_bytes().to_vec();
+    let mut dice = Dice::new(number.into());
+    while bytes.len() < size {
+        bytes.extend_from_slice(&dice.below(u64::MAX).to_be_bytes());
+    }
+    bytes.truncate(size);
+    bytes.into()
+}
+
+/// The number in front of a payload.
+pub(crate) fn number(message: &Message) -> u32 {
+    let head = message.payload().first_chunk().expect("a payload with a number");
+    u32::from_be_bytes(*head)
+}
+
+/// The next message.
+pub(crate) async fn take(inbox: &mut Inbox) -> Message {
+    within("a message", inbox.recv()).await.expect("the channel goes on")
+}
+
+/// How many messages ended, in whichever way.
+pub(crate) fn ended(stats: &ChannelStats) -> u64 {
+    let ChannelStats { handled, rejected, expired, superseded, cancelled, dropped, unknown, .. } = stats;
+    handled + rejected + expired + superseded + cancelled + dropped + unknown
+}
+
+/// Nothing is kept of what was sent.
+pub(crate) fn is_empty(sender: &ChannelStats, receiver: &ChannelStats) -> bool {
+    (sender.outbox_messages, sender.outbox_bytes) == (0, 0)
+        && (receiver.inbox_messages, receiver.inbox_bytes, receiver.partial_bytes) == (0, 0, 0)
 }
 
 /// The next message as text.

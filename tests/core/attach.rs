@@ -1,6 +1,5 @@
 //! How links are attached, lost, replaced and refused (rules S1 to S5, G9, G11).
 
-use bowline::config::SendOptions;
 use bowline::error::CloseCode;
 use bowline::id::Epoch;
 use bowline::protocol::proof::prove;
@@ -9,6 +8,7 @@ use bowline::wire::{Control, Frame, Hello, Secret, VERSION};
 
 use crate::link::Side;
 use crate::net::DIALER;
+use crate::peer::Life;
 use crate::scene::{BOTH, connected, ms, secs, stored};
 use crate::world::{Settings, Who, World};
 
@@ -46,7 +46,7 @@ fn cut_at(n: u64, settings: Settings) -> bool {
         world.open_plainly(Side::Acceptor, "chat");
         (0..3).for_each(|_| {
             world.with(world.on(side), |peer, model, now| {
-                peer.send("chat", "abc".into(), SendOptions::new(), model, now).ok()
+                peer.send("chat", "abc".into(), Life::Channel, model, now).ok()
             });
         });
         world.run(ms(300));
@@ -76,7 +76,7 @@ fn cut_at(n: u64, settings: Settings) -> bool {
     world.run(secs(30));
     assert!(BOTH.iter().all(|&side| world.with(world.on(side), |peer, _, _| peer.is_closed()) == Some(true)));
     for side in BOTH {
-        assert_eq!(world.with(world.on(side), |peer, model, _| peer.check_receipts(model)), Some(0));
+        assert_eq!(world.with(world.on(side), |peer, model, now| peer.check_receipts(model, now)), Some(0));
     }
     assert_eq!(world.acceptors.len(), 1, "cut at frame {n}: one session, however often its Welcome is lost");
     let names = world.tally.cuts > 0;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bowline::config::SendOptions;
 use bowline::error::{Outcome, SendError};
 use bowline::protocol::types::Progress;
 
 use crate::link::Side;
+use crate::peer::Life;
 use crate::scene::{BOTH, connected, ms, secs};
 use crate::world::{MAX_MESSAGE, Settings, Shape, Who, World};
 
@@ -165,8 +165,8 @@ fn channels_what_the_peer_does_not_take_is_rejected_when_that_is_known() {
     let ends = ids.map(|id| matches!(world.progress(Side::Dialer, id), Progress::Resolved(Outcome::Handled)));
     assert_eq!(ends, [true, false, true, false, true]);
     let payload = vec![0; 1001].into();
-    let refused = world
-        .with(Who::Dialer, |peer, model, now| peer.send("chat", payload, SendOptions::new(), model, now));
+    let refused =
+        world.with(Who::Dialer, |peer, model, now| peer.send("chat", payload, Life::Channel, model, now));
     assert_eq!(refused, Some(Err(SendError::TooLarge { size: 1001, limit: 1000 })));
 }
 
@@ -209,7 +209,7 @@ fn channels_labels_left_by_former_epochs_are_bounded() {
             let label = format!("{epoch}.{label}");
             world.open_plainly(Side::Acceptor, &label);
             world.with(world.on(Side::Acceptor), |peer, model, now| {
-                peer.send(&label, "x".into(), SendOptions::new(), model, now).ok()
+                peer.send(&label, "x".into(), Life::Channel, model, now).ok()
             });
         }
         world.run(secs(20));

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bowline::error::CloseCode;
-use bowline::id::ChannelId;
+use bowline::id::{ChannelId, Epoch, SessionId};
 use bowline::protocol::types::{LinkId, link_room};
 use bowline::wire::control::ControlDecoder;
-use bowline::wire::{Frame, MAX_CONTROL, control};
+use bowline::wire::{Control, Frame, MAX_CONTROL, control};
 use bytes::{Bytes, BytesMut};
 
 use crate::data_pipe::DataPipe;
@@ -66,6 +66,15 @@ impl Sky<'_> {
 /// Bytes on their way, in order, and when each piece arrives.
 pub(crate) type Bytestream = VecDeque<(Instant, Bytes)>;
 
+/// The process that writes to a link.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writer {
+    pub(crate) session: SessionId,
+    pub(crate) epoch: Epoch,
+    /// When its clock began.
+    pub(crate) born: Instant,
+}
+
 /// One direction of a link.
 #[derive(Debug)]
 pub(crate) struct Pipe {
@@ -76,6 +85,10 @@ pub(crate) struct Pipe {
     close: Option<(Instant, CloseCode, String)>,
     /// Frames that have arrived.
     pub(crate) arrived: u64,
+    /// Who writes to it.
+    pub(crate) writer: Option<Writer>,
+    /// The shortest time that something took whose time of writing it said.
+    least: Option<Duration>,
     /// Bytes of room that the sender will be given back, and when.
     pub(crate) refill: VecDeque<(Instant, usize)>,
 }
@@ -158,6 +171,8 @@ impl Pipe {
             data: DataPipe::default(),
             close: None,
             arrived: 0,
+            writer: None,
+            least: None,
             refill: VecDeque::new(),
         }
     }
@@ -252,6 +267,21 @@ impl Pipe {
             Some((_, code, reason)) => vec![Arrival::Closed(code, reason)],
             None => Vec::new(),
         }
+    }
+
+    /// What arrives may say when it was written. By how much its reader can be wrong about the sender's clock.
+    pub(crate) fn note_clock(&mut self, frame: &Frame, now: Instant) -> Duration {
+        let written = match frame {
+            Frame::Data(data) => data.deadline.map(|deadline| deadline.sent_ms),
+            Frame::Body(body) => body.deadline.map(|deadline| deadline.sent_ms),
+            Frame::Control(Control::Sending(sending)) => Some(sending.clock_ms),
+            Frame::Control(_) | Frame::Heartbeat(_) => None,
+        };
+        if let (Some(written), Some(writer)) = (written, &self.writer) {
+            let took = now.saturating_duration_since(writer.born + Duration::from_millis(written));
+            self.least = Some(self.least.map_or(took, |least| least.min(took)));
+        }
+        self.least.unwrap_or_default()
     }
 
     /// Streams with frames that have arrived and were not taken.

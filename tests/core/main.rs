@@ -3,6 +3,7 @@
 
 mod attach;
 mod channels;
+mod counts;
 mod data_pipe;
 mod ending;
 mod journal;

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bowline::error::CloseCode;
-use bowline::id::{ChannelId, SessionId};
+use bowline::id::{ChannelId, MessageId, SessionId};
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{Judgement, LinkEnd, LinkId, LinkInfo, Readiness};
 use bowline::wire::{Control, Frame, Hello, Retry};
 use bytes::Bytes;
 
-use crate::link::{Arrival, Link, Pipe, Side, Sky};
+use crate::link::{Arrival, Link, Pipe, Side, Sky, Writer};
 use crate::peer::{Peer, Store};
 use crate::world::{Dialing, Who, World, ms_of, setup};
 
@@ -123,7 +123,15 @@ impl World {
             let after = Some(Duration::from_millis(30));
             self.cut(id, 50, [after, after]);
         }
-        self.on_pipe(side, id, |pipe, sky| pipe.send(&frame, sky));
+        let writer = self.peer(who).map(|peer| Writer {
+            session: peer.machine.session(),
+            epoch: peer.machine.epoch(),
+            born: peer.born,
+        });
+        self.on_pipe(side, id, |pipe, sky| {
+            pipe.writer = writer.or(pipe.writer);
+            pipe.send(&frame, sky);
+        });
     }
 
     /// Does something with the direction of a link that this side writes, if it is still there.
@@ -313,9 +321,7 @@ impl World {
             return;
         }
         if readiness == Readiness::Ready {
-            let session =
-                self.owner(id, side).and_then(|who| self.peer(who)).map(|peer| peer.machine.session());
-            self.note_arrived(side, session, &frame);
+            self.note_arrived(id, side, &frame);
             self.copy(id, side, &frame);
         }
         self.feed(id, side, frame);
@@ -355,15 +361,31 @@ impl World {
         }
     }
 
-    fn note_arrived(&mut self, side: Side, session: Option<SessionId>, frame: &Frame) {
-        let Some((channel, sequence)) = name_of(frame) else { return };
-        let sender = match side {
-            Side::Acceptor => Some(&self.dialer),
-            Side::Dialer => session.and_then(|session| self.acceptors.get(&session)),
-        };
-        if let Some(sender) = sender.filter(|sender| Some(sender.machine.session()) == session) {
-            let id = sender.name(sender.machine.epoch(), channel, sequence);
-            self.model.arrived(id);
+    /// The model hears of what arrives: the message, and by how much the receiver may be wrong about its deadline.
+    fn note_arrived(&mut self, id: LinkId, side: Side, frame: &Frame) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let pipe = link.towards(side);
+        let tolerance = pipe.note_clock(frame, now);
+        let Some(Writer { session, epoch, .. }) = pipe.writer else { return };
+        let name = |channel, sequence| MessageId { session, epoch, channel, sequence };
+        match frame {
+            Frame::Data(data) => {
+                let size = data.payload.len() as u64;
+                self.model.arrived(name(data.channel, data.sequence), size, tolerance);
+            }
+            Frame::Body(body) => {
+                let end = body.offset + body.bytes.len() as u64;
+                self.model.arrived(name(body.channel, body.sequence), end, tolerance);
+            }
+            Frame::Control(Control::Sending(sending)) => {
+                for lane in &sending.lanes {
+                    for extension in &lane.extended {
+                        self.model.told_extension(name(lane.channel, extension.sequence), tolerance);
+                    }
+                }
+            }
+            Frame::Control(_) | Frame::Heartbeat(_) => {}
         }
     }
 
@@ -384,7 +406,10 @@ impl World {
                 (Side::Acceptor, Frame::Control(Control::Hello(hello))) if !self.owners.contains_key(&id) => {
                     self.greet(id, *hello, DIALER);
                 }
-                (_, frame) => self.feed(id, side, frame),
+                (_, frame) => {
+                    self.note_arrived(id, side, &frame);
+                    self.feed(id, side, frame);
+                }
             },
             Arrival::Frame(_) => {}
         }
@@ -432,7 +457,7 @@ impl World {
                 let setup =
                     setup(&self.settings, Side::Acceptor, session, secret.clone(), &mut self.rng, ms_of(now));
                 let store = self.settings.stores[1].then(Store::default);
-                let mut peer = Peer::new(Side::Acceptor, Machine::new(setup.clone(), now), setup, store);
+                let mut peer = Peer::new(Side::Acceptor, Machine::new(setup.clone(), now), setup, store, now);
                 peer.other_journals = self.settings.stores[0];
                 self.admission.insert(session, secret, binding.to_vec());
                 self.copied.clear();

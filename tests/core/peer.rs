@@ -1,24 +1,27 @@
 //! One process of one side: a machine, its store if it has one, and an application.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use bowline::config::SendOptions;
-use bowline::error::{CloseReason, SendError};
+use bowline::config::{Delivery, SendOptions};
+use bowline::error::{CloseReason, ExtendError, OpenError, Outcome, SendError};
 use bowline::id::{ChannelId, Epoch, MessageId};
-use bowline::protocol::journal::{Batch, Snapshot};
+use bowline::protocol::journal::{Batch, SentLane, Snapshot};
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{ChannelKey, Event, LinkId, Progress, SessionState, Setup};
 use bowline::wire::{Control, Frame};
 use bytes::Bytes;
 
 use crate::link::Side;
-use crate::model::{Handed, Model};
+use crate::model::{Handed, Model, Sent};
+use crate::net::name_of;
 use crate::settings::Shape;
 
 /// A process.
 #[derive(Debug)]
 pub(crate) struct Peer {
+    /// When it began: its clock counts from here.
+    pub(crate) born: Instant,
     pub(crate) side: Side,
     pub(crate) machine: Machine,
     pub(crate) setup: Setup,
@@ -50,6 +53,15 @@ pub(crate) struct Open {
     pub(crate) taken: Vec<MessageId>,
     pub(crate) refused: bool,
     pub(crate) finished: bool,
+}
+
+/// How long a message lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Life {
+    /// As its channel says.
+    Channel,
+    Ever,
+    Ms(u64),
 }
 
 /// What the application holds of a message that it sent.
@@ -90,8 +102,15 @@ impl Store {
 }
 
 impl Peer {
-    pub(crate) fn new(side: Side, machine: Machine, setup: Setup, store: Option<Store>) -> Self {
+    pub(crate) fn new(
+        side: Side,
+        machine: Machine,
+        setup: Setup,
+        store: Option<Store>,
+        born: Instant,
+    ) -> Self {
         Self {
+            born,
             side,
             machine,
             setup,
@@ -130,10 +149,14 @@ impl Peer {
         {
             return;
         }
-        if let Ok(key) = self.machine.open(label, shape.config(), now) {
-            let shape = shape.clone();
-            let open = Open { key, shape, taken: Vec::new(), refused: false, finished: false };
-            self.channels.insert(label.to_owned(), open);
+        match self.machine.open(label, shape.config(), now) {
+            Ok(key) => {
+                let shape = shape.clone();
+                let open = Open { key, shape, taken: Vec::new(), refused: false, finished: false };
+                self.channels.insert(label.to_owned(), open);
+            }
+            Err(OpenError::Closed(_) | OpenError::AlreadyOpen(_) | OpenError::TooMany { .. }) => {}
+            Err(error) => panic!("{label} cannot be opened: {error}"),
         }
     }
 
@@ -141,17 +164,89 @@ impl Peer {
         &mut self,
         label: &str,
         payload: Bytes,
-        options: SendOptions,
+        life: Life,
         model: &mut Model,
         now: Instant,
     ) -> Result<MessageId, SendError> {
         let Some(open) = self.channels.get(label) else { return Err(SendError::Finished) };
+        let (options, lifetime) = match life {
+            Life::Channel => (SendOptions::new(), open.shape.deadline),
+            Life::Ever => (SendOptions::new().no_deadline(), None),
+            Life::Ms(ms) => {
+                let lifetime = Duration::from_millis(ms);
+                (SendOptions::new().deadline(lifetime), Some(lifetime))
+            }
+        };
         let accepted = self.machine.send(open.key, payload.clone(), options, now)?;
-        model.accepted(accepted.id, payload, self.heard, open.shape.redeliver);
+        let sent = Sent {
+            payload,
+            mode: open.shape.delivery,
+            losses: self.heard,
+            redeliver: open.shape.redeliver,
+            deadline: lifetime.map(|lifetime| now + lifetime),
+        };
+        model.accepted(accepted.id, sent);
         let (id, batch, key) = (accepted.id, accepted.batch, open.key);
         let label = label.to_owned();
         self.receipts.push(Receipt { id, label, key, batch, seen: Progress::Accepted });
         Ok(id)
+    }
+
+    /// One of the latest messages of a label that have no outcome yet.
+    fn latest_open(&self, label: &str, which: usize) -> Option<(ChannelKey, MessageId)> {
+        let open =
+            |receipt: &&Receipt| receipt.label == label && !matches!(receipt.seen, Progress::Resolved(_));
+        self.receipts.iter().rev().filter(open).nth(which).map(|receipt| (receipt.key, receipt.id))
+    }
+
+    /// Withdraws one of the latest messages.
+    pub(crate) fn cancel(&mut self, label: &str, which: usize, model: &mut Model, now: Instant) {
+        let Some((key, id)) = self.latest_open(label, which) else { return };
+        let before = self.machine.progress(key, id.epoch, id.sequence);
+        let cancelled = self.machine.cancel(key, id.epoch, id.sequence, now);
+        let after = self.machine.progress(key, id.epoch, id.sequence);
+        if cancelled {
+            assert!(!matches!(before, Progress::Resolved(_)), "R1: {id} was over: {before:?}");
+            model.cancelled(id);
+            let at_once = model.is_written(id) || self.restored;
+            assert!(at_once || after == Progress::Resolved(Outcome::Cancelled), "R1: {id} is {after:?}");
+        } else {
+            let late = matches!(before, Progress::Resolved(_)) || model.is_given_up(id, now);
+            assert!(late, "R1: {id} cannot be withdrawn: {before:?}");
+            assert_eq!(before, after, "R1: {id}");
+        }
+    }
+
+    /// Gives one of the latest messages another deadline.
+    pub(crate) fn extend(
+        &mut self,
+        label: &str,
+        which: usize,
+        life: Option<u64>,
+        model: &mut Model,
+        now: Instant,
+    ) {
+        let Some((key, id)) = self.latest_open(label, which) else { return };
+        let life = life.map(Duration::from_millis);
+        match self.machine.extend_deadline(key, id.epoch, id.sequence, life, now) {
+            Ok(()) => model.extended(id, life.map(|life| now + life)),
+            Err(ExtendError::Over(outcome)) => {
+                let progress = self.machine.progress(key, id.epoch, id.sequence);
+                assert_eq!(progress, Progress::Resolved(outcome), "T1: {id}");
+            }
+            Err(error) => assert!(model.is_given_up(id, now), "T1: {id} cannot be extended: {error}"),
+        }
+    }
+
+    /// The application does not want the rest of a large message.
+    pub(crate) fn reject_transfer(&mut self, label: &str, which: usize, model: &mut Model, now: Instant) {
+        let Some(open) = self.channels.get(label) else { return };
+        let transfers = self.machine.transfers(open.key);
+        let Some(transfer) = transfers.get(which % transfers.len().max(1)) else { return };
+        let id = transfer.id;
+        let rejected = self.machine.reject_transfer(open.key, id.epoch, id.sequence, "too much", now);
+        assert!(rejected, "C2: {id} is here in part, and cannot be rejected");
+        model.rejected_in_part(id);
     }
 
     /// Takes up to `count` messages with `recv`.
@@ -167,7 +262,7 @@ impl Peer {
         while (got.len() as u64) < count
             && let Some(message) = self.machine.recv(open.key, now)
         {
-            model.delivered(&mut self.handed, &message);
+            model.delivered(&mut self.handed, &message, now);
             model.handled(message.id);
             got.push(message.id);
         }
@@ -181,7 +276,7 @@ impl Peer {
         while got < count
             && let Some(message) = self.machine.recv_unacked(open.key, now)
         {
-            model.delivered(&mut self.handed, &message);
+            model.delivered(&mut self.handed, &message, now);
             open.taken.push(message.id);
             got += 1;
         }
@@ -219,13 +314,21 @@ impl Peer {
     }
 
     /// Compares every receipt with the model; outcomes never change (G8). Returns how many are unresolved.
-    pub(crate) fn check_receipts(&mut self, model: &mut Model) -> usize {
+    pub(crate) fn check_receipts(&mut self, model: &mut Model, now: Instant) -> usize {
         let closed = self.is_closed();
         let mut open = 0;
+        let keys: BTreeSet<ChannelKey> = self.receipts.iter().map(|receipt| receipt.key).collect();
+        let progressed = |key| self.machine.take_progressed(key).map(|progressed| (key, progressed));
+        let progressed: BTreeMap<_, _> = keys.into_iter().filter_map(progressed).collect();
         for receipt in &mut self.receipts {
             let id = receipt.id;
             let progress = self.machine.progress(receipt.key, id.epoch, id.sequence);
             let was = std::mem::replace(&mut receipt.seen, progress.clone());
+            if let (true, Some(told)) = (was != progress, progressed.get(&receipt.key)) {
+                let covers = |&(start, end): &(u64, u64)| (start..end).contains(&id.sequence);
+                let told = told.epoch == id.epoch && told.ranges.iter().any(covers);
+                assert!(told || model.lied, "G8: {id} went from {was:?} to {progress:?} unheard");
+            }
             match (&was, &progress) {
                 (Progress::Resolved(before), Progress::Resolved(after)) => {
                     assert_eq!(before, after, "G8: the outcome of {id} has changed");
@@ -233,12 +336,12 @@ impl Peer {
                 }
                 (Progress::Resolved(before), after) => panic!("G8: {id} was {before:?} and is {after:?}"),
                 (_, Progress::Resolved(outcome)) => {
-                    model.check_claim(id, &progress, closed, self.other_journals);
-                    model.count_outcome(outcome);
+                    model.check_claim(id, &progress, closed, self.other_journals, now);
+                    model.count_outcome(id, outcome);
                 }
                 (before, after) => {
                     if before != after {
-                        model.check_claim(id, &progress, closed, self.other_journals);
+                        model.check_claim(id, &progress, closed, self.other_journals, now);
                     }
                     open += 1;
                 }
@@ -252,12 +355,17 @@ impl Peer {
         let (windows, granted) = (if doubt { 3 } else { 1 }, crate::world::granted());
         for (label, open) in &self.channels {
             let Some(stats) = self.machine.channel_stats(open.key, now) else { continue };
+            let whole = (granted.bytes + granted.large) * windows;
             assert!(stats.inbox_messages as u64 <= windows * granted.messages, "G10: {label} has {stats:?}");
-            let inbox_bytes = windows * (granted.bytes + granted.large);
-            assert!(stats.inbox_bytes as u64 <= inbox_bytes, "G10: {label} has {stats:?}");
+            assert!(stats.inbox_bytes as u64 <= whole, "G10: {label} has {stats:?}");
+            assert!(stats.partial_bytes as u64 <= whole, "G10: {label} has {stats:?}");
             // What had ended above the floor, or was freed at a durable peer, is there again after a restart.
-            let (messages, bytes) = (open.shape.outbox.0, open.shape.outbox.1 + open.shape.large.0);
-            let kept = stats.outbox_messages <= messages && stats.outbox_bytes <= bytes;
+            let (shape, latest) = (&open.shape, open.shape.delivery == Delivery::ReliableLatest);
+            let (messages, bytes) = (shape.outbox.0, shape.outbox.1 + shape.large.0);
+            // Of states the newest always has room.
+            let more = usize::from(latest);
+            let kept = stats.outbox_messages <= messages + 2 * more
+                && stats.outbox_bytes <= bytes + more * self.setup.limits.max_message_size as usize;
             assert!(
                 doubt || self.restored || kept,
                 "G10: {label} has {stats:?}, limits {messages} and {bytes}"
@@ -265,14 +373,26 @@ impl Peer {
         }
     }
 
+    /// What is here in part is part of something (C2).
+    pub(crate) fn check_transfers(&self, model: &Model) {
+        for open in self.channels.values() {
+            self.machine.transfers(open.key).iter().for_each(|transfer| model.check_transfer(transfer));
+        }
+    }
+
     /// R4: nothing numbered leaves before its record is durable.
     pub(crate) fn check_durable(&self, frame: &Frame) {
         let Some(Store { snapshot, .. }) = &self.store else { return };
         match frame {
-            Frame::Data(data) => {
-                let lane = snapshot.sending.get(&data.channel);
-                let known = lane.is_some_and(|lane| lane.open.contains_key(&data.sequence));
-                assert!(known, "R4: {}/{} left before it was durable", data.channel, data.sequence);
+            Frame::Data(_) | Frame::Body(_) => {
+                let Some((channel, sequence)) = name_of(frame) else { return };
+                // Of unreliable messages only the numbers are remembered.
+                let stored = |lane: &SentLane| match lane.delivery.is_reliable() {
+                    true => lane.open.contains_key(&sequence),
+                    false => sequence < lane.next,
+                };
+                let known = snapshot.sending.get(&channel).is_some_and(stored);
+                assert!(known, "R4: {channel}/{sequence} left before it was durable");
             }
             Frame::Control(Control::Hello(hello)) => {
                 assert!(hello.counter <= snapshot.counter, "R4: counter {} is not durable", hello.counter);

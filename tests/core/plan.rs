@@ -1,17 +1,19 @@
 //! What happens in one random run, made from its seed: a list of operations, so that a failure can be made short by
 //! leaving operations out.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use bowline::config::{ReconnectPolicy, SendOptions};
+use bowline::config::{Delivery, LARGE, ReconnectPolicy, WhenFull};
 use bowline::error::CloseCode;
 use bowline::protocol::types::{LinkId, SessionState};
 use bowline::wire::Health;
 use bytes::Bytes;
 
 use crate::link::{Side, Weather};
+use crate::peer::Life;
 use crate::rng::Rng;
-use crate::world::{MAX_MESSAGE, Settings, Shape, Who, World};
+use crate::world::{MAX_BODY, Settings, Shape, Who, World};
 
 const LABELS: [&str; 3] = ["chat", "jobs", "bulk"];
 
@@ -28,6 +30,8 @@ pub(crate) enum Kind {
     Liars,
     /// Sessions are closed.
     Closing,
+    /// Links die in the middle of large messages.
+    Bulk,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +42,7 @@ pub(crate) enum Op {
         label: usize,
         size: usize,
         count: u64,
+        life: Life,
     },
     Recv {
         side: Side,
@@ -85,6 +90,22 @@ pub(crate) enum Op {
         drain_ms: u64,
     },
     Room(u64),
+    Cancel {
+        side: Side,
+        label: usize,
+        which: usize,
+    },
+    Extend {
+        side: Side,
+        label: usize,
+        which: usize,
+        life: Option<u64>,
+    },
+    RejectTransfer {
+        side: Side,
+        label: usize,
+        which: usize,
+    },
     /// Somebody, or the dialer's own identity, repeats a Hello on another link.
     Replay(bool),
 }
@@ -100,17 +121,56 @@ fn side(rng: &mut Rng) -> Side {
 }
 
 fn size(rng: &mut Rng) -> usize {
-    match rng.range(0, 19) {
-        0 => 0,
-        1 => rng.range(20_000, MAX_MESSAGE as u64 - 1) as usize,
-        2..=5 => rng.range(1000, 9000) as usize,
+    match rng.range(0, 39) {
+        0 | 1 => 0,
+        2 => rng.range(20_000, LARGE as u64) as usize,
+        3 => rng.range(LARGE as u64, LARGE as u64 + 2) as usize,
+        4 => rng.range(LARGE as u64 + 1, MAX_BODY as u64) as usize,
+        // Around what fits a datagram.
+        5..=8 => rng.range(1050, 1250) as usize,
+        9..=14 => rng.range(300, 9000) as usize,
         _ => rng.range(1, 200) as usize,
     }
 }
 
+/// Large messages among others, and moments in which they are on their way.
+fn bulk(mixed: bool, rng: &mut Rng) -> Op {
+    let label = rng.range(0, 2) as usize;
+    match rng.range(0, 19) {
+        0..=4 => {
+            let size = rng.range(LARGE as u64 + 1, MAX_BODY as u64) as usize;
+            Op::Send { side: side(rng), label, size, count: rng.range(1, 3), life: life(mixed, rng) }
+        }
+        5..=12 => Op::Wait(*rng.pick(&[1, 5, 20, 50, 100, 200, 400])),
+        13 | 14 => {
+            let notice = |rng: &mut Rng| Some(*rng.pick(&[0, 5, 30]));
+            Op::Cut { which: 0, keep: rng.range(0, 100), notices: [notice(rng), notice(rng)] }
+        }
+        15 => Op::Recv { side: side(rng), label, count: 20 },
+        16 => Op::Cancel { side: side(rng), label, which: rng.range(0, 2) as usize },
+        17 => Op::RejectTransfer { side: side(rng), label, which: rng.range(0, 2) as usize },
+        _ => op(Kind::Links, mixed, rng),
+    }
+}
+
+fn life(mixed: bool, rng: &mut Rng) -> Life {
+    match rng.range(0, 9) {
+        0 if mixed => Life::Ever,
+        1..=3 if mixed => Life::Ms(*rng.pick(&[1, 10, 50, 150, 500, 3000, 40_000])),
+        _ => Life::Channel,
+    }
+}
+
+/// How each side sends on each label.
+fn modes(mixed: bool, rng: &mut Rng) -> [[Delivery; 2]; 3] {
+    let mode = |rng: &mut Rng| if mixed { *rng.pick(&Delivery::ALL) } else { Delivery::ReliableOrdered };
+    [(); 3].map(|()| [mode(rng), mode(rng)])
+}
+
 impl Plan {
-    pub(crate) fn new(kind: Kind, seed: u64) -> Self {
-        let mut rng = Rng::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D));
+    /// With `mixed`, in all modes, with deadlines and second thoughts; else everything is in order and lives for ever.
+    pub(crate) fn new(kind: Kind, mixed: bool, seed: u64) -> Self {
+        let mut rng = Rng::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ u64::from(mixed));
         let slow = rng.range(1, 200);
         let stores = match kind {
             Kind::Stores => *rng.pick(&[[true, true], [true, true], [true, false], [false, true]]),
@@ -126,26 +186,56 @@ impl Plan {
             },
             stores,
             store_ms: *rng.pick(&[(0, 0), (1, 20), (10, 1000), (100, 8000)]),
-            policy: *rng.pick(&[ReconnectPolicy::Standard, ReconnectPolicy::Responsive]),
+            policy: match kind {
+                Kind::Bulk => ReconnectPolicy::Responsive,
+                _ => *rng.pick(&[ReconnectPolicy::Standard, ReconnectPolicy::Responsive]),
+            },
             heartbeat: Duration::from_secs(*rng.pick(&[2, 5, 15])),
             acks: rng.percent(70),
             room: *rng.pick(&[(1, 1), (500, 5000), (65_536, 65_536)]),
             late: rng.range(0, 60),
             slow_apps: 30,
             copies: if kind == Kind::Liars { 0 } else { rng.range(0, 20) },
+            max_message: [MAX_BODY; 2],
+            modes: modes(mixed, &mut rng),
+            shapes: rng.next(),
             ..Settings::default()
         };
         let count = rng.range(10, 70);
-        let ops = (0..count).map(|_| op(kind, &mut rng)).collect();
+        let ops = (0..count).map(|_| op(kind, mixed, &mut rng)).collect();
         Self { seed, settings, ops }
     }
 }
 
-fn op(kind: Kind, rng: &mut Rng) -> Op {
+/// The application has second thoughts.
+fn second_thought(rng: &mut Rng) -> Op {
+    let (side, label, which) = (side(rng), rng.range(0, 2) as usize, rng.range(0, 3) as usize);
+    match rng.range(0, 9) {
+        0..=3 => Op::Cancel { side, label, which },
+        4..=7 => {
+            let life = *rng.pick(&[None, Some(1), Some(30), Some(200), Some(1000), Some(60_000)]);
+            Op::Extend { side, label, which, life }
+        }
+        _ => Op::RejectTransfer { side, label, which },
+    }
+}
+
+fn op(kind: Kind, mixed: bool, rng: &mut Rng) -> Op {
     let label = rng.range(0, 2) as usize;
+    if kind == Kind::Bulk {
+        return bulk(mixed, rng);
+    }
+    if mixed && rng.percent(12) {
+        return second_thought(rng);
+    }
     match rng.range(0, 99) {
         0..=9 => Op::Open(side(rng), label),
-        10..=31 => Op::Send { side: side(rng), label, size: size(rng), count: rng.range(1, 6) },
+        10..=31 => {
+            let size = size(rng);
+            // Many small ones run beyond windows and limits.
+            let count = if size < 200 && rng.percent(8) { rng.range(50, 1500) } else { rng.range(1, 6) };
+            Op::Send { side: side(rng), label, size, count, life: life(mixed, rng) }
+        }
         32..=41 => Op::Recv { side: side(rng), label, count: rng.range(1, 20) },
         42..=47 => Op::Take { side: side(rng), label, count: rng.range(1, 6) },
         48..=55 => Op::Settle {
@@ -182,7 +272,7 @@ fn trouble(kind: Kind, rng: &mut Rng) -> Op {
     let notice = *rng.pick(&[None, Some(0), Some(200)]);
     let lost = if kind == Kind::Liars { rng.range(0, 3) as usize } else { 0 };
     match kind {
-        Kind::Links => Op::Wait(1000),
+        Kind::Links | Kind::Bulk => Op::Wait(1000),
         Kind::Forgetful if rng.percent(15) => Op::RestartDialer { lost, notice },
         Kind::Forgetful => Op::RestartAcceptor { lost, notice },
         Kind::Stores | Kind::Liars if rng.percent(50) => Op::RestartDialer { lost, notice },
@@ -191,15 +281,31 @@ fn trouble(kind: Kind, rng: &mut Rng) -> Op {
     }
 }
 
-/// How big the windows and outboxes of a label are: the same in every process of a run.
+/// What a side makes of a label: the same in every process of a run.
 fn shape(world: &World, side: Side, label: usize) -> Shape {
-    let mut rng = Rng::new(label as u64 * 2 + u64::from(side == Side::Dialer) + world.settings.room.0);
-    let outbox = (rng.range(1, 40) as usize, rng.range(MAX_MESSAGE as u64, 200_000) as usize);
-    let inbox = (rng.range(1, 2000) as usize, rng.range(MAX_MESSAGE as u64, 250_000) as usize);
-    let large =
-        (rng.range(MAX_MESSAGE as u64, 200_000) as usize, rng.range(MAX_MESSAGE as u64, 200_000) as usize);
-    let (redeliver, attempts) = (rng.percent(50), rng.range(1, 4) as u32);
-    Shape { outbox, inbox, large, redeliver, attempts, ..Shape::plain() }
+    let index = usize::from(side == Side::Acceptor);
+    let mut rng = Rng::new(label as u64 * 2 + index as u64 + world.settings.shapes);
+    let delivery = world.settings.modes[label][index];
+    let whens = [WhenFull::Wait, WhenFull::Error, WhenFull::DropOldest];
+    let mixed = world.settings.modes.concat().iter().any(|&mode| mode != Delivery::ReliableOrdered);
+    let lifetimes = [10, 40, 200, 1000, 5000, 60_000].map(Duration::from_millis);
+    let large = |rng: &mut Rng| rng.range(MAX_BODY as u64, 2 * MAX_BODY as u64) as usize;
+    Shape {
+        delivery,
+        expect: world.settings.modes[label][1 - index],
+        outbox: (
+            if rng.percent(80) { rng.range(1, 40) } else { rng.range(100, 3000) } as usize,
+            rng.range(LARGE as u64, 200_000) as usize,
+        ),
+        inbox: (rng.range(1, 2000) as usize, rng.range(LARGE as u64, 250_000) as usize),
+        large: (large(&mut rng), large(&mut rng)),
+        redeliver: rng.percent(50) && delivery.is_reliable(),
+        attempts: rng.range(1, 4) as u32,
+        deadline: (mixed && rng.percent(40)).then(|| *rng.pick(&lifetimes)),
+        when_full: whens[rng.range(0, if delivery.is_reliable() { 1 } else { 2 }) as usize],
+        priority: rng.range(0, 2) as i8 - 1,
+        weight: rng.range(1, 3) as u8,
+    }
 }
 
 pub(crate) fn open(world: &mut World, side: Side, label: usize) {
@@ -207,13 +313,16 @@ pub(crate) fn open(world: &mut World, side: Side, label: usize) {
     world.open(side, LABELS[label], &shape);
 }
 
-/// Bytes that no other message of the run has.
+/// Bytes that no other message of the run has, unless it is tiny.
 pub(crate) fn payload(world: &mut World, size: usize) -> Bytes {
+    static NOISE: OnceLock<Bytes> = OnceLock::new();
+    let noise = NOISE.get_or_init(|| {
+        let mut rng = Rng::new(0);
+        (0..1 << 17).flat_map(|_| rng.next().to_be_bytes()).collect()
+    });
     let number = world.model.counts.accepted + 1;
-    let mut bytes = vec![number as u8; size];
-    let head = number.to_be_bytes();
-    bytes.iter_mut().zip(head).for_each(|(to, from)| *to = from);
-    bytes.into()
+    let start = (number as usize * 1009) % (noise.len() - size);
+    noise.slice(start..start + size)
 }
 
 pub(crate) fn apply(world: &mut World, op: &Op) {
@@ -224,7 +333,7 @@ pub(crate) fn apply(world: &mut World, op: &Op) {
     let ms = |ms: Option<u64>| ms.map(Duration::from_millis);
     match *op {
         Op::Open(side, label) => open(world, side, label),
-        Op::Send { side, label, size, count } => {
+        Op::Send { side, label, size, count, life } => {
             open(world, side, label);
             // The last label is not opened by its receiver until it thinks of it.
             if label != 2 {
@@ -232,11 +341,22 @@ pub(crate) fn apply(world: &mut World, op: &Op) {
             }
             for _ in 0..count {
                 let payload = payload(world, size);
-                let options = SendOptions::new();
                 world.with(world.on(side), |peer, model, now| {
-                    peer.send(LABELS[label], payload, options, model, now)
+                    peer.send(LABELS[label], payload, life, model, now)
                 });
             }
+        }
+        Op::Cancel { side, label, which } => {
+            world.with(world.on(side), |peer, model, now| peer.cancel(LABELS[label], which, model, now));
+        }
+        Op::Extend { side, label, which, life } => {
+            world
+                .with(world.on(side), |peer, model, now| peer.extend(LABELS[label], which, life, model, now));
+        }
+        Op::RejectTransfer { side, label, which } => {
+            world.with(world.on(side), |peer, model, now| {
+                peer.reject_transfer(LABELS[label], which, model, now)
+            });
         }
         // One label is always taken to be acknowledged later.
         Op::Take { side, label, count } | Op::Recv { side, label: label @ 1, count } => {
@@ -358,13 +478,21 @@ pub(crate) fn heal(world: &mut World) {
     }
     world.check();
     check_end(world, calm, connected_after);
+    if calm >= 3 && !world.model.lied {
+        check_empty(world);
+    }
     let now = world.now;
     for who in world.everyone() {
-        let count = |peer: &mut crate::peer::Peer| -> u64 {
+        let stats = world.with(who, |peer, model, _| {
             let stats = peer.channels.values().filter_map(|open| peer.machine.channel_stats(open.key, now));
-            stats.map(|stats| stats.duplicates).sum()
-        };
-        world.tally.duplicates += world.with(who, |peer, _, _| count(peer)).unwrap_or_default();
+            stats
+                .map(|stats| {
+                    model.counts.count_stats(&stats);
+                    stats.duplicates
+                })
+                .sum::<u64>()
+        });
+        world.tally.duplicates += stats.unwrap_or_default();
     }
     let connected = |world: &mut World, side| {
         world.with(world.on(side), |peer, _, _| peer.machine.state()) == Some(SessionState::Connected)
@@ -400,11 +528,7 @@ fn leave(world: &mut World) {
     for side in sides {
         for label in LABELS {
             let there = world.is_channel_there(side, label);
-            assert!(
-                !there,
-                "C1: {label} is not forgotten\n{:#?}",
-                world.peer(world.on(side)).map(|peer| &peer.machine)
-            );
+            assert!(!there, "C1: {label} is not forgotten by the {side:?} {}", figures(world));
             world.tally.forgotten_channels += 1;
         }
     }
@@ -420,6 +544,42 @@ fn leave(world: &mut World) {
     }
 }
 
+/// Everything was taken: nothing is left on the way, whole or in part (G7, G10).
+fn check_empty(world: &mut World) {
+    let now = world.now;
+    for side in [Side::Dialer, Side::Acceptor] {
+        let other = usize::from(side == Side::Dialer);
+        for (label, name) in LABELS.into_iter().enumerate() {
+            let reliable = world.settings.modes[label][other].is_reliable();
+            let stats = world.with(world.on(side), |peer, _, _| {
+                peer.channels.get(name).and_then(|open| peer.machine.channel_stats(open.key, now))
+            });
+            let Some(stats) = stats.flatten() else { continue };
+            assert_eq!((stats.inbox_messages, stats.inbox_bytes), (0, 0), "G10: {name} has {stats:?}");
+            // Of unreliable ones the rest may never come.
+            assert!(!reliable || stats.partial_bytes == 0, "G10: {name} has {stats:?}");
+            assert_eq!((stats.outbox_messages, stats.outbox_bytes), (0, 0), "G10: {name} has {stats:?}");
+        }
+    }
+}
+
+/// How all channels are, for a failure.
+fn figures(world: &mut World) -> String {
+    let (mut text, now) = (String::new(), world.now);
+    for side in [Side::Dialer, Side::Acceptor] {
+        let state = world.with(world.on(side), |peer, _, _| (peer.machine.attached(), peer.machine.state()));
+        text += &format!("\n{side:?}: {state:?}");
+        for (label, name) in LABELS.into_iter().enumerate() {
+            let stats = world.with(world.on(side), |peer, _, _| {
+                peer.channels.get(name).and_then(|open| peer.machine.channel_stats(open.key, now))
+            });
+            let mode = world.settings.modes[label][usize::from(side == Side::Acceptor)];
+            text += &format!("\n  {name}, sends {mode}: {:?}", stats.flatten());
+        }
+    }
+    text
+}
+
 fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
     let session = world.dialer.machine.session();
     if let Some(reason) = world.dialer.closed() {
@@ -430,6 +590,7 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
             "a channel changed its label or its end",
             "a message beyond the end",
             "a label that is announced",
+            "more is skipped than",
         ];
         // And a counter that was forgotten looks like another copy's.
         let contradiction = world.model.lied
@@ -438,8 +599,7 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
         world.tally.contradictions += u64::from(contradiction);
         assert!(contradiction || allowed.contains(&reason.code), "the session ended: {reason:?}");
     } else {
-        let acceptor = world.acceptors.get(&session).map(|peer| &peer.machine);
-        assert!(calm >= 3, "G13: not drained\n{:#?}\n{acceptor:#?}", world.dialer.machine);
+        assert!(calm >= 3, "G13: not drained {}", figures(world));
         // Detection: an interval, six answers; then the longest wait and attempt.
         let bound = world.settings.heartbeat * 3 / 2 + Duration::from_secs(20 + 64 + 20);
         assert!(connected_after.is_some_and(|after| after < bound), "G13: {connected_after:?}");
@@ -447,7 +607,7 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
     let others: Vec<Who> = world.everyone();
     for who in others {
         let Some((peer_closed, open)) =
-            world.with(who, |peer, model, _| (peer.is_closed(), peer.check_receipts(model)))
+            world.with(who, |peer, model, now| (peer.is_closed(), peer.check_receipts(model, now)))
         else {
             continue;
         };

@@ -103,7 +103,7 @@ impl World {
         let setup =
             setup(&self.settings, old.side, session, old.setup.secret.clone(), &mut self.rng, ms_of(now));
         let machine = Machine::restore(setup.clone(), snapshot, now);
-        let mut peer = Peer::new(old.side, machine, setup, old.store);
+        let mut peer = Peer::new(old.side, machine, setup, old.store, now);
         (peer.handed, peer.heard, peer.hearing) = (old.handed, old.heard, old.hearing);
         (peer.other_journals, peer.restored) = (old.other_journals, true);
         let reopens = !self.rng.percent(self.settings.slow_apps);
@@ -111,6 +111,7 @@ impl World {
         for (label, open) in old.channels.into_iter().filter(|(label, _)| reopens || needed(label)) {
             peer.open(&label, &open.shape, now);
         }
+        old.receipts.iter().for_each(|receipt| self.model.inherited(receipt.id));
         if lost == 0 {
             peer.inherit(old.receipts, durable, &mut self.model);
         }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bowline::config::SendOptions;
 use bowline::id::MessageId;
 use bowline::protocol::types::{Event, Progress};
 
 use crate::link::Side;
+use crate::peer::Life;
 use crate::plan::payload;
 use crate::world::{Settings, Shape, World};
 
@@ -52,7 +52,7 @@ impl World {
 
     pub(crate) fn say(&mut self, side: Side, label: &str, size: usize) -> MessageId {
         let payload = payload(self, size);
-        self.with(self.on(side), |peer, model, now| peer.send(label, payload, SendOptions::new(), model, now))
+        self.with(self.on(side), |peer, model, now| peer.send(label, payload, Life::Channel, model, now))
             .expect("a peer")
             .expect("room")
     }
@@ -83,8 +83,8 @@ impl World {
     }
 
     pub(crate) fn progress(&mut self, side: Side, id: MessageId) -> Progress {
-        self.with(self.on(side), |peer, model, _| {
-            peer.check_receipts(model);
+        self.with(self.on(side), |peer, model, now| {
+            peer.check_receipts(model, now);
             let receipt = peer.receipts.iter().find(|receipt| receipt.id == id).expect("it was sent here");
             peer.machine.progress(receipt.key, id.epoch, id.sequence)
         })

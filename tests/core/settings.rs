@@ -10,8 +10,9 @@ use bowline::wire::{PeerLimits, Secret};
 use crate::link::{Side, Weather};
 use crate::rng::Rng;
 
-/// Largest message of the properties' world, in bytes.
+/// Largest message of a directed test, unless it says otherwise, and of the properties, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 96 * 1024;
+pub(crate) const MAX_BODY: usize = 300 * 1024;
 
 /// Most bytes of large messages that a channel holds, either way.
 pub(crate) const MAX_LARGE: usize = 1 << 20;
@@ -44,6 +45,9 @@ pub(crate) struct Settings {
     pub(crate) max_message: [usize; 2],
     pub(crate) max_channels: u32,
     pub(crate) one_per_identity: bool,
+    /// How dialer and acceptor send on each label of a plan, and what else decides about its channels.
+    pub(crate) modes: [[Delivery; 2]; 3],
+    pub(crate) shapes: u64,
 }
 
 impl Default for Settings {
@@ -63,6 +67,8 @@ impl Default for Settings {
             max_message: [MAX_MESSAGE; 2],
             max_channels: 16,
             one_per_identity: false,
+            modes: [[Delivery::ReliableOrdered; 2]; 3],
+            shapes: 0,
         }
     }
 }
@@ -92,6 +98,8 @@ pub(crate) struct Tally {
     pub(crate) recovered: u64,
     pub(crate) gave_up: u64,
     pub(crate) closed: u64,
+    /// Acceptors that were without a link for too long.
+    pub(crate) expired: u64,
     pub(crate) duplicates: u64,
     pub(crate) late_links: u64,
     pub(crate) contradictions: u64,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use bowline::error::CloseCode;
 use bowline::id::{Epoch, SessionId};
 use bowline::protocol::admission::Admission;
 use bowline::protocol::machine::Machine;
@@ -12,9 +13,10 @@ use bowline::wire::{Control, Frame, Hello, Secret};
 
 use crate::link::{Link, Side};
 use crate::model::Model;
+use crate::net::name_of;
 use crate::peer::{Peer, Store};
 use crate::rng::Rng;
-pub(crate) use crate::settings::{MAX_MESSAGE, Settings, Shape, Tally, granted, setup};
+pub(crate) use crate::settings::{MAX_BODY, MAX_MESSAGE, Settings, Shape, Tally, granted, setup};
 
 /// The moment at which every world begins.
 #[allow(clippy::disallowed_methods, reason = "an Instant has no other constructor; only differences count")]
@@ -73,6 +75,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(settings: Settings, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
+        let limit = settings.max_message.into_iter().min().unwrap_or_default();
         let now = epoch();
         let dialer = new_dialer(&settings, &mut rng, now);
         let admission = Admission::new(100, 100, settings.one_per_identity);
@@ -80,7 +83,7 @@ impl World {
             now,
             rng,
             settings,
-            model: Model::default(),
+            model: Model::new(limit),
             dialer,
             admission,
             acceptors: BTreeMap::new(),
@@ -238,7 +241,12 @@ impl World {
                 let (sent, received) = link
                     .map_or((0, 0), |link| (link.towards(side.other()).arrived, link.towards(side).arrived));
                 let acks_received = if acks { sent } else { 0 };
-                LinkSample { rtt: Duration::from_millis(20), acks_received, datagrams_received: received }
+                LinkSample {
+                    rtt: Duration::from_millis(20),
+                    acks_received,
+                    datagrams_received: received,
+                    datagrams_sent: 0,
+                }
             });
             let Some(peer) = self.peer(who) else { continue };
             if let (Some(link), Some(sample)) = (attached, sample) {
@@ -302,7 +310,14 @@ impl World {
         let now = self.now;
         let losses = self.model.losses;
         match output {
+            // What they do, the network of this test does not do to anybody.
+            Output::Probe { .. } | Output::Rebind { .. } => {}
             Output::Transmit { link, frame, .. } => {
+                self.with(who, |peer, model, now| {
+                    if let Some((channel, sequence)) = name_of(&frame) {
+                        model.written(peer.name(peer.machine.epoch(), channel, sequence), now);
+                    }
+                });
                 if let Some(peer) = self.peer(who) {
                     peer.check_durable(&frame);
                     peer.frames.push(name(&frame));
@@ -341,6 +356,7 @@ impl World {
         }
         let now = self.now;
         if let (Event::Closed(reason), Who::Acceptor(session)) = (&event, who) {
+            self.tally.expired += u64::from(reason.code == CloseCode::Expired);
             // What ended here is forgotten, at once or with the memory of its end; the dialer may not have heard of it.
             self.model.losses += 1;
             self.admission.remove(session, Some(reason.clone()), now);
@@ -365,7 +381,8 @@ impl World {
         for who in self.everyone() {
             self.with(who, |peer, model, now| {
                 peer.check_limits(doubt, now);
-                peer.check_receipts(model);
+                peer.check_transfers(model);
+                peer.check_receipts(model, now);
             });
         }
     }
@@ -426,7 +443,7 @@ pub(crate) fn new_dialer(settings: &Settings, rng: &mut Rng, now: Instant) -> Pe
     let setup =
         setup(settings, Side::Dialer, SessionId::from_bytes(id), Secret(rng.bytes()), rng, ms_of(now));
     let store = settings.stores[0].then(Store::default);
-    let mut peer = Peer::new(Side::Dialer, Machine::new(setup.clone(), now), setup, store);
+    let mut peer = Peer::new(Side::Dialer, Machine::new(setup.clone(), now), setup, store, now);
     peer.other_journals = settings.stores[1];
     peer
 }

@@ -4,6 +4,7 @@
 mod bytes;
 mod lanes;
 mod messages;
+mod pieces;
 mod strangers;
 
 use bowline::wire::{Confirm, Control, Refuse, Retry};
@@ -26,6 +27,7 @@ enum Act {
     Stream(Vec<u8>),
     FinishedStream(Vec<u8>),
     ResetStream(Vec<u8>),
+    Datagram(Vec<u8>),
 }
 
 struct Case {
@@ -49,6 +51,7 @@ impl Act {
             Self::StopControl => link.answers.stop(VarInt::from_u32(0)).unwrap(),
             Self::Stream(bytes) => link.hold_data(&bytes).await,
             Self::FinishedStream(bytes) => link.open_data(&bytes).await.finish().unwrap(),
+            Self::Datagram(bytes) => link.connection.send_datagram(bytes.into()).unwrap(),
             Self::ResetStream(bytes) => {
                 let mut stream = link.open_data(&bytes).await;
                 if !bytes.is_empty() {

@@ -7,6 +7,7 @@
 //! | `plan`, `program`, `run` | what happens in a run, what the programs do, and the run itself |
 //! | `model`, `invariants` | what was sent, handed over and told, and what must hold of it: the guarantees |
 //! | `beside` | what a large transfer does to the messages beside it |
+//! | `survival` | rebindings, silence and blackouts, and how long they last |
 
 mod beside;
 mod invariants;
@@ -20,4 +21,5 @@ mod rng;
 mod run;
 mod scenarios;
 mod seeds;
+mod survival;
 mod world;

@@ -48,7 +48,7 @@ async fn client(incoming: Incoming) -> Result<(), Problem> {
         let Some((back, frames)) = &mut data else { return Ok(()) };
         take(&plan, frames, back, &meter, &mut acks).await?;
         let cpu_ns = cpu_ns().zip(before).map(|(now, before)| now - before);
-        let received = meter.lock().received();
+        let received = meter.lock().received(true);
         let report = Report { measured: begin.measured, last: true, received, cpu_ns, ..Report::default() };
         say(&mut out, Body::Report(Box::new(report))).await?;
     }

@@ -16,15 +16,19 @@ use quinn::{Connection, SendDatagramError};
 use super::streams::{Lost, Streams};
 use crate::driver::environment::BoxFuture;
 use crate::protocol::types::link_room;
-use crate::wire::data::datagram::{DatagramPacker, Fragments};
+use crate::wire::data::datagram::{self, DatagramPacker, Fragments};
 use crate::wire::{Carrier, Data};
 
-/// Beats that wait for quinn: a newer one takes the place of one that could not leave.
-const BEATS: usize = 2;
+/// Beats and probes that wait for quinn: a newer one takes the place of one that could not leave.
+const URGENT: usize = 4;
+
+/// Bytes of a probe: with what is around it, it fills a QUIC packet of 1,200 bytes (RFC 9000 section 14), the smallest that
+/// lets the peer answer a new address in full (section 8.1).
+const PROBE: usize = 1150;
 
 /// See the module.
 pub(super) struct Datagrams {
-    beats: VecDeque<u8>,
+    urgent: VecDeque<Urgent>,
     /// By priority, in the order in which they came.
     queues: BTreeMap<Reverse<i8>, VecDeque<Item>>,
     /// What quinn has no space for now.
@@ -33,6 +37,13 @@ pub(super) struct Datagrams {
 }
 
 type Sending = BoxFuture<Result<(), SendDatagramError>>;
+
+/// What does not wait behind messages.
+#[derive(Clone, Copy)]
+enum Urgent {
+    Beat(u8),
+    Probe,
+}
 
 /// A message that waits, or what is left of it.
 struct Item {
@@ -48,7 +59,7 @@ struct Offer {
 }
 
 enum Content {
-    Beat,
+    Urgent,
     /// This many messages from the front of a queue.
     Messages(Reverse<i8>, usize),
     /// A piece of the one in front, and what is left of it afterwards.
@@ -57,17 +68,31 @@ enum Content {
 
 impl Datagrams {
     pub(super) fn new() -> Self {
-        Self { beats: VecDeque::new(), queues: BTreeMap::new(), waiting: None, packer: DatagramPacker::new() }
+        Self {
+            urgent: VecDeque::new(),
+            queues: BTreeMap::new(),
+            waiting: None,
+            packer: DatagramPacker::new(),
+        }
     }
 
     pub(super) fn push_beat(&mut self, beat: u8) {
+        self.push_urgent(Urgent::Beat(beat));
+    }
+
+    /// A datagram of padding.
+    pub(super) fn push_probe(&mut self) {
+        self.push_urgent(Urgent::Probe);
+    }
+
+    fn push_urgent(&mut self, urgent: Urgent) {
         // It is not to wait behind messages.
-        self.waiting.take_if(|(offer, _)| !matches!(offer.content, Content::Beat));
-        if self.beats.len() == BEATS {
+        self.waiting.take_if(|(offer, _)| !matches!(offer.content, Content::Urgent));
+        if self.urgent.len() == URGENT {
             self.waiting = None;
-            self.beats.pop_front();
+            self.urgent.pop_front();
         }
-        self.beats.push_back(beat);
+        self.urgent.push_back(urgent);
     }
 
     pub(super) fn push(&mut self, data: Data, priority: i8) {
@@ -123,13 +148,17 @@ impl Datagrams {
     }
 
     fn is_idle(&self) -> bool {
-        self.beats.is_empty() && self.queues.is_empty()
+        self.urgent.is_empty() && self.queues.is_empty()
     }
 
     /// The next datagram, of at most `max` bytes.
     fn next_offer(&mut self, max: usize, streams: &mut Streams, freed: &mut usize) -> Option<Offer> {
-        if let Some(&beat) = self.beats.front() {
-            return Some(Offer { bytes: Bytes::copy_from_slice(&[beat]), content: Content::Beat });
+        if let Some(&urgent) = self.urgent.front() {
+            let bytes = match urgent {
+                Urgent::Beat(beat) => Bytes::copy_from_slice(&[beat]),
+                Urgent::Probe => datagram::padding(PROBE.min(max)),
+            };
+            return Some(Offer { bytes, content: Content::Urgent });
         }
         while let Some(mut entry) = self.queues.first_entry() {
             let (priority, queue) = (*entry.key(), entry.get_mut());
@@ -157,8 +186,8 @@ impl Datagrams {
     /// quinn has taken this. Yields its room.
     fn forget(&mut self, content: Content) -> usize {
         match content {
-            Content::Beat => {
-                self.beats.pop_front();
+            Content::Urgent => {
+                self.urgent.pop_front();
                 0
             }
             Content::Messages(priority, count) => {

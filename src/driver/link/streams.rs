@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Context;
+use std::time::Instant;
 
 use quinn::Connection;
 
@@ -102,7 +103,12 @@ impl Streams {
     }
 
     /// Writes what quinn takes. Yields the room that this makes.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, window: &mut SendWindow) -> Result<usize, Lost> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        window: &mut SendWindow,
+        now: Instant,
+    ) -> Result<usize, Lost> {
         let mut freed = 0;
         self.polls += 1;
         self.opener.begin_turn();
@@ -114,7 +120,7 @@ impl Streams {
                 let before = freed;
                 let limit = if flows.is_empty() { usize::MAX } else { QUANTUM };
                 let mut progress = self.poll_flow(flow, cx, limit, &mut freed);
-                if progress == Progress::Blocked && window.refresh(&self.connection) {
+                if progress == Progress::Blocked && window.refresh(&self.connection, now) {
                     progress = self.poll_flow(flow, cx, limit, &mut freed);
                 }
                 match progress {

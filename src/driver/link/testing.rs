@@ -1,13 +1,14 @@
 //! Two connected ends for the tests of the writing side.
 
+use std::any::Any;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn::congestion::CubicConfig;
+use quinn::congestion::{Controller, ControllerFactory, CubicConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Endpoint, ReadError, RecvStream, TransportConfig, VarInt};
 
@@ -33,9 +34,18 @@ pub(super) struct Pair {
 pub(super) async fn pair(streams: u32) -> Pair {
     let mut cubic = CubicConfig::default();
     cubic.initial_window(16 * 1024);
+    pair_with(streams, Arc::new(cubic)).await
+}
+
+/// The same, with no more than two packets on their way.
+pub(super) async fn congested_pair(streams: u32) -> Pair {
+    pair_with(streams, Arc::new(TwoPackets)).await
+}
+
+async fn pair_with(streams: u32, congestion: Arc<dyn ControllerFactory + Send + Sync>) -> Pair {
     let mut transport = TransportConfig::default();
     transport
-        .congestion_controller_factory(Arc::new(cubic))
+        .congestion_controller_factory(congestion)
         .mtu_discovery_config(None)
         .max_concurrent_uni_streams(VarInt::from_u32(streams))
         .datagram_send_buffer_size(DATAGRAMS_SENT);
@@ -55,6 +65,38 @@ pub(super) async fn pair(streams: u32) -> Pair {
     let accept = async { acceptor.accept().await.unwrap().await.unwrap() };
     let (writing, reading) = soon(async { tokio::join!(dial, accept) }).await;
     Pair { writing, reading, _endpoints: [acceptor, dialer] }
+}
+
+/// A path that is always congested.
+#[derive(Clone, Debug)]
+struct TwoPackets;
+
+impl ControllerFactory for TwoPackets {
+    fn build(self: Arc<Self>, _now: Instant, _mtu: u16) -> Box<dyn Controller> {
+        Box::new(Self)
+    }
+}
+
+impl Controller for TwoPackets {
+    fn on_congestion_event(&mut self, _now: Instant, _sent: Instant, _persistent: bool, _lost: u64) {}
+
+    fn on_mtu_update(&mut self, _mtu: u16) {}
+
+    fn window(&self) -> u64 {
+        2400
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(Self)
+    }
+
+    fn initial_window(&self) -> u64 {
+        2400
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
 }
 
 /// What a test waits for takes no longer than this.

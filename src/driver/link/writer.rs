@@ -1,9 +1,9 @@
 //! The sending side of a link: control frames first, then heartbeats and other datagrams, then the streams in turn.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, SendStream, VarInt, WriteError};
@@ -47,6 +47,8 @@ pub(crate) struct Writer {
     datagrams: Datagrams,
     streams: Streams,
     window: SendWindow,
+    /// Messages, and pieces of large ones, have come to be written.
+    pushed: (bool, bool),
     /// Room to give back.
     freed: usize,
     /// The connection is gone; the machine will hear of it from the reader.
@@ -76,6 +78,7 @@ impl Writer {
             offered: Bytes::new(),
             datagrams: Datagrams::new(),
             window,
+            pushed: (false, false),
             freed: 0,
             lost: false,
             violation: None,
@@ -90,12 +93,35 @@ impl Writer {
             _ if self.lost => {}
             Frame::Control(frame) => self.push_control(&frame),
             Frame::Heartbeat(beat) => self.datagrams.push_beat(heartbeat::encode(beat)),
-            Frame::Data(data) => self.push_data(data, priority),
+            Frame::Data(data) => {
+                self.pushed.0 = true;
+                self.push_data(data, priority);
+            }
             Frame::Body(body) => {
+                self.pushed.1 = true;
                 let channel = body.channel;
                 let pushed = self.streams.push_body(body, priority);
                 self.check(channel, pushed);
             }
+        }
+    }
+
+    /// Queues a datagram of padding.
+    pub(crate) fn probe(&mut self) {
+        self.datagrams.push_probe();
+    }
+
+    /// Goes on from another local socket, with everything that this connection is: for a dialed one, which has its socket for
+    /// itself (rule H5).
+    pub(crate) fn rebind(&mut self, env: &Environment) {
+        let Some(endpoint) = &self.socket else { return };
+        let unspecified: SocketAddr = match self.remote {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        match env.sockets.bind(unspecified).and_then(|socket| endpoint.rebind_abstract(socket)) {
+            Ok(()) => tracing::debug!(link = self.id.0, "another socket"),
+            Err(error) => tracing::debug!(link = self.id.0, %error, "no other socket"),
         }
     }
 
@@ -141,19 +167,21 @@ impl Writer {
     }
 
     /// Writes what quinn takes. Yields the bytes of channel data that the link can take anew.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> usize {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> usize {
         if !self.lost {
+            let (messages, pieces) = std::mem::take(&mut self.pushed);
+            self.window.note(messages, pieces, now);
             self.poll_control(cx);
-            if let Err(Lost) = self.poll_messages(cx) {
+            if let Err(Lost) = self.poll_messages(cx, now) {
                 self.lost = true;
             }
         }
         std::mem::take(&mut self.freed)
     }
 
-    fn poll_messages(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
+    fn poll_messages(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Lost> {
         self.freed += self.datagrams.poll(cx, &self.connection, &mut self.streams)?;
-        self.freed += self.streams.poll(cx, &mut self.window)?;
+        self.freed += self.streams.poll(cx, &mut self.window, now)?;
         Ok(())
     }
 
@@ -187,8 +215,10 @@ impl Writer {
     }
 
     /// What the machine wants to know of the transport.
-    pub(crate) fn sample(&self) -> LinkSample {
-        super::sample(&self.connection)
+    pub(crate) fn sample(&mut self, now: Instant) -> LinkSample {
+        let sample = super::sample(&self.connection);
+        self.window.note_rtt(sample.rtt, now);
+        sample
     }
 
     /// The peer's address, if it is another than the last time.
@@ -239,3 +269,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

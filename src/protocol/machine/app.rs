@@ -125,6 +125,10 @@ impl Machine {
         };
         if !std::mem::replace(&mut local.finished, true) {
             let channel = local.id;
+            // The end must be the same after a restart, which knows of the numbers only that they were reserved.
+            if self.journal.is_enabled() {
+                local.outbox.skip_to(local.reserved.0);
+            }
             local.hold = self.journal.record(|| Record::Finished { channel }).batch;
             self.channels.tell_sending.insert(channel);
             self.wakes.insert(Wake::Writable(key));
@@ -183,6 +187,7 @@ impl Machine {
             Released::Again if channel.refusal().is_some() => self.reject_untaken(key, now),
             Released::Again => {
                 self.wakes.insert(Wake::Readable(key));
+                self.touch(key);
             }
             Released::Exhausted => {
                 let reason = format!("handed over {attempts} times without an acknowledgement");

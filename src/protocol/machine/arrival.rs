@@ -93,7 +93,9 @@ impl Machine {
     fn arrive(&mut self, link: LinkId, key: ChannelKey, message: Delivered, now: Instant) {
         let id = message.id;
         let deadline_ms = message.deadline.map(|deadline| self.wall_of(deadline));
+        let expires = message.deadline.is_some();
         let Some(channel) = self.channels.get_mut(key) else { return };
+        let was_idle = !channel.inbox.has_next();
         let mark = if channel.inbox.remembers(id.sequence) {
             self.journal.record(|| Record::Received {
                 channel: id.channel,
@@ -116,7 +118,10 @@ impl Machine {
                     self.wakes.insert(Wake::Readable(key));
                 }
                 self.pass(key, gone, now);
-                self.touch(key);
+                // Its deadline, or the watch on an application that does not take what is ready.
+                if expires || was_idle {
+                    self.touch(key);
+                }
             }
             Arrival::Duplicate | Arrival::Dropped | Arrival::Part => {}
         }
@@ -155,6 +160,9 @@ impl Machine {
         if channel.inbox.deadline().is_some_and(|deadline| deadline <= now) {
             let gone = channel.inbox.expire(now);
             self.pass(key, gone, now);
+            // Of unreliable messages nothing is told, but that may have been the last one.
+            self.wakes.insert(Wake::Readable(key));
+            self.ack_handled(key, now);
         }
         let Some(channel) = self.channels.get_mut(key) else { return };
         for message in channel.inbox.expire_returned(now) {

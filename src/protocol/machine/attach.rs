@@ -23,6 +23,7 @@ use crate::protocol::journal::Record;
 use crate::protocol::liveness::{Lease, StallWatch};
 use crate::protocol::outbox::ResetCount;
 use crate::protocol::proof;
+use crate::protocol::silence::Silence;
 use crate::protocol::types::{
     ChannelKey, Event, LinkEnd, LinkId, LinkInfo, LinkSample, Output, ProcessLiveness, Role, Wake, Window,
 };
@@ -294,7 +295,17 @@ impl Machine {
         self.lease = (!dialer).then(|| Lease::new(Duration::from_secs(longest.into()), now));
         let hold = self.journal.last_batch();
         let sample = LinkSample::default();
-        self.attached = Some(Attached { link, since: now, room: 0, hold, welcome, sample, heart, resuming });
+        self.attached = Some(Attached {
+            link,
+            since: now,
+            room: 0,
+            hold,
+            welcome,
+            sample,
+            heart,
+            silence: Silence::default(),
+            resuming,
+        });
     }
 
     fn report_attach(&mut self, first: bool, reset: ResetCount) {
@@ -356,6 +367,7 @@ impl Machine {
                 local.outbox.rewind();
                 // The peer may have been restarted from its store, and grant less than before.
                 (local.window, local.told_floor) = (Window::INITIAL, 0);
+                local.told_end = false;
                 (local.synced, local.heard) = (!local.outbox.ever_written(), false);
                 sending.push(local.id);
                 if local.synced {

@@ -32,6 +32,8 @@ pub(super) struct Local {
     /// Why the peer takes nothing more.
     pub(super) refused: Option<String>,
     pub(super) told_floor: Sequence,
+    /// On the attached link the peer was told the end.
+    pub(super) told_end: bool,
     /// Messages below were given up while the peer may still hold them in its window: nothing is written until it has
     /// heard that floor, because data may overtake the word of it.
     pub(super) unheard: Option<Sequence>,
@@ -76,6 +78,7 @@ impl Local {
             peer_forgot: false,
             refused: None,
             told_floor: 0,
+            told_end: false,
             unheard: None,
             hold: 0,
             watch: StallWatch::default(),
@@ -89,11 +92,30 @@ impl Local {
         let renewed = self.outbox.renewed();
         let before = std::mem::replace(&mut self.outbox, renewed);
         (self.window, self.synced, self.told_floor) = (Window::INITIAL, false, 0);
-        (self.heard, self.reserved) = (false, (0, 0));
+        (self.heard, self.told_end, self.reserved) = (false, false, (0, 0));
         self.unheard = None;
         (self.peer_ended, self.peer_forgot) = (false, false);
         (self.refused, self.watch) = (None, StallWatch::default());
         (before, unknown)
+    }
+
+    /// One past the last sequence, once there are no more. Of an unreliable lane only when all have left: its peer waits for
+    /// none.
+    pub(super) fn end(&self) -> Option<Sequence> {
+        let left = self.outbox.mode().is_reliable() || self.outbox.held().messages == 0;
+        (self.finished && left).then(|| self.outbox.next())
+    }
+
+    /// Whether the peer is to be told of messages that do not come. While it is not known where its window begins it is
+    /// told of none.
+    pub(super) fn has_skips_to_tell(&self) -> bool {
+        self.outbox.has_extensions_to_tell()
+            || self.synced && self.outbox.has_skips_to_tell(self.window.messages)
+    }
+
+    /// At most `limit` ranges of them.
+    pub(super) fn tell_skipped(&mut self, limit: usize) -> Vec<(Sequence, Sequence)> {
+        if self.synced { self.outbox.tell_skipped(self.window.messages, limit) } else { Vec::new() }
     }
 
     /// Nothing more will ever be sent, the peer knows it has it all, and needs to be told nothing more.

@@ -52,6 +52,8 @@ pub(super) struct Inbox {
     floor: Sequence,
     /// What the sender may have on its way here; grows only, within an epoch.
     pub(super) granted: Window,
+    /// What may be here of an unreliable channel, whose sender counts on nothing.
+    room: Window,
     /// Arrived under the current epoch and not resolved.
     held: Held,
     leftover_held: Held,
@@ -102,6 +104,7 @@ impl Inbox {
             over: RangeSet::default(),
             floor: 0,
             granted: Window::INITIAL,
+            room: Window::INITIAL,
             held: Held::default(),
             leftover_held: Held::default(),
             deadlines: BTreeSet::new(),
@@ -237,7 +240,7 @@ impl Inbox {
             bytes: window.bytes.saturating_sub(self.leftover_held.bytes),
             large: window.large.saturating_sub(self.leftover_held.large),
         };
-        self.granted = self.granted.max(wanted);
+        (self.granted, self.room) = (self.granted.max(wanted), wanted);
     }
 
     /// Whether former epochs left more here than one window may hold.

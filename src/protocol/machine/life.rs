@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Machine;
 use crate::error::{CloseCode, CloseReason, Side};
 use crate::protocol::backoff::Attempt;
-use crate::protocol::heartbeat::Pulse;
+use crate::protocol::heartbeat::{Pulse, probe_timeout};
 use crate::protocol::types::{
     ChannelKey, Event, LinkId, LinkSample, Output, PathLiveness, ProcessLiveness, Role,
 };
@@ -56,6 +56,9 @@ impl Machine {
             self.lease.as_ref().and_then(|lease| lease.deadline()),
             heart.and_then(|heart| heart.deadline()),
             heart.and_then(|heart| heart.sample_deadline()),
+            attached
+                .filter(|attached| attached.heart.is_some())
+                .and_then(|attached| attached.silence.deadline(probe_timeout(attached.sample.rtt))),
             self.ack_due.filter(|_| self.may_write() && !self.channels.tell_receiving.is_empty()),
             self.expiry(),
             self.channels.timer(),
@@ -207,7 +210,7 @@ impl Machine {
             return;
         }
         let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
-        if heart.is_some_and(|heart| heart.doubt(now)) {
+        if heart.is_some_and(|heart| heart.doubt(true, now)) {
             self.process = ProcessLiveness::Unknown;
             self.emit(Event::Suspect);
         }
@@ -264,6 +267,9 @@ impl Machine {
 
     /// Something of the peer has arrived here.
     pub(super) fn heard(&mut self, now: Instant) {
+        if let Some(attached) = self.attached.as_mut() {
+            attached.silence.heard(now);
+        }
         if self.lease.as_mut().is_some_and(|lease| lease.heard(now)) {
             self.emit(Event::Recovered);
             self.process = ProcessLiveness::Alive;
@@ -283,16 +289,24 @@ impl Machine {
     fn heart_timeout(&mut self, now: Instant) {
         let jitter = self.random.byte();
         let Some(attached) = self.attached.as_mut() else { return };
-        let (link, rtt) = (attached.link, attached.sample.rtt);
-        let Some(pulse) = attached.heart.as_mut().and_then(|heart| heart.poll(now, rtt, jitter)) else {
-            return;
-        };
+        let (link, rtt, left) = (attached.link, attached.sample.rtt, attached.sample.datagrams_sent);
+        let Some(heart) = attached.heart.as_mut() else { return };
+        if attached.silence.deadline(probe_timeout(rtt)).is_some_and(|at| now >= at) {
+            attached.silence.end();
+            heart.poke(now);
+        }
+        let Some(pulse) = heart.poll(now, rtt, left, jitter) else { return };
         match pulse {
-            Pulse::Beat { parity, suspect } => {
-                if suspect {
+            Pulse::Beat { parity } => self.send_beat(link, BeatKind::Beat, parity),
+            Pulse::Probe { parity, first, rebind } => {
+                if first {
                     self.process = ProcessLiveness::Unknown;
                     self.emit(Event::Suspect);
                 }
+                if rebind {
+                    self.out.push_back(Output::Rebind { link });
+                }
+                self.out.push_back(Output::Probe { link });
                 self.send_beat(link, BeatKind::Beat, parity);
             }
             // The old link stays, and may still come back to life, until a new one is welcomed (rule S5).

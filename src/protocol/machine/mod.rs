@@ -25,6 +25,7 @@ use crate::protocol::journal::{Record, Snapshot};
 use crate::protocol::liveness::Lease;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::peer_clock::PeerClock;
+use crate::protocol::silence::Silence;
 use crate::protocol::types::{
     ChannelKey, Event, LinkId, LinkInfo, LinkSample, Output, PathLiveness, ProcessLiveness, Role, Setup, Wake,
 };
@@ -126,6 +127,8 @@ struct Attached {
     sample: LinkSample,
     /// The dialer's heart; an acceptor only answers.
     heart: Option<Heart>,
+    /// What comes on it.
+    silence: Silence,
     /// Messages to be sent again, counted while channels sync; `None` once reported or on a first attach.
     resuming: Option<u64>,
 }
@@ -200,8 +203,9 @@ impl Machine {
             let outbox = Outbox::restore(lane.delivery, lane.next, open, &lane.doubted, now);
             let mut local = channels::Local::new(id, outbox);
             local.finished = lane.finished;
-            // Whether the peer had heard the floor is not remembered.
-            local.unheard = (local.outbox.floor() > 0).then(|| local.outbox.floor());
+            // Whether the peer had heard the floor is not remembered. Of unreliable messages it needs to hear nothing.
+            let floor = local.outbox.floor();
+            local.unheard = (floor > 0 && lane.delivery.is_reliable()).then_some(floor);
             machine.channels.insert_local(key, local);
         }
         if let Some(peer_epoch) = snapshot.peer_epoch {

@@ -108,12 +108,6 @@ impl Machine {
         Ok((sequence, local.reserved.1))
     }
 
-    /// Whether `send` is to wait when the outbox is full.
-    pub fn waits_when_full(&self, key: ChannelKey) -> bool {
-        let config = self.channels.get(key).and_then(|channel| channel.config.as_ref());
-        config.is_some_and(|config| config.when_full == WhenFull::Wait)
-    }
-
     /// Withdraws a message. Whether that can still have an effect: it is not over yet.
     pub fn cancel(&mut self, key: ChannelKey, epoch: Epoch, sequence: Sequence, now: Instant) -> bool {
         if epoch != self.epoch {

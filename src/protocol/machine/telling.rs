@@ -45,6 +45,7 @@ impl Machine {
             };
             let Some(local) = channel.local.as_mut() else { continue };
             local.told_floor = local.outbox.floor();
+            local.told_end = local.end().is_some();
             let left = |at: Instant| u64::try_from(at.saturating_duration_since(now).as_millis());
             let extension = |(sequence, at): (_, Option<Instant>)| Extension {
                 sequence,
@@ -56,11 +57,11 @@ impl Machine {
                 label: channel.label.clone(),
                 delivery: Ok(local.outbox.mode()),
                 floor: local.told_floor,
-                end: local.finished.then(|| local.outbox.next()),
-                skipped: local.outbox.tell_skipped(local.window.messages, SKIPS_A_LANE),
+                end: local.end(),
+                skipped: local.tell_skipped(SKIPS_A_LANE),
                 extended,
             });
-            if local.outbox.has_skips_to_tell(local.window.messages) {
+            if local.has_skips_to_tell() {
                 more.push(id);
             }
         }
@@ -207,7 +208,7 @@ impl Machine {
             for Extension { sequence, left_ms } in lane.extended {
                 let left = left_ms.map(|left_ms| Deadline { sent_ms: clock_ms, left_ms });
                 let deadline = left.and_then(|left| self.clock.deadline(left, now));
-                channel.inbox.extend(sequence, deadline);
+                channel.inbox.extend(epoch, sequence, deadline);
             }
         }
         self.pass(key, gone, now);
@@ -331,10 +332,14 @@ impl Machine {
         highest.into_iter().chain(verdicts).any(|end| end > local.outbox.next())
     }
 
-    fn handle_receiving_lane(&mut self, key: ChannelKey, lane: ReceivingLane, now: Instant) {
+    fn handle_receiving_lane(&mut self, key: ChannelKey, mut lane: ReceivingLane, now: Instant) {
         let (durable, rtt) = (self.peer.durable, self.rtt());
         let Some(channel) = self.channels.get_mut(key) else { return };
         let Some(local) = channel.local.as_mut() else { return };
+        if !local.outbox.mode().is_reliable() {
+            // That nothing more is awaited says nothing of what became of it.
+            lane.forget_messages();
+        }
         let offered =
             Window { messages: lane.window_messages, bytes: lane.window_bytes, large: lane.window_large };
         local.window = local.window.max(offered);
@@ -349,6 +354,7 @@ impl Machine {
             local.outbox.resume_bodies(&lane.partial);
         }
         local.heard = true;
+        local.outbox.expire(now);
         let mut ended: u64 = lane
             .verdicts
             .iter()

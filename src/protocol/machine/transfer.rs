@@ -61,7 +61,7 @@ impl Machine {
                 attached.welcome.is_some()
                     || self.channels.tellable(durable).next().is_some()
                     || (!self.channels.tell_receiving.is_empty() && self.ack_due.is_none_or(|due| due <= now))
-                    || (attached.room > 0 && !self.channels.ready.is_empty())
+                    || (attached.room > 0 && self.detached_since.is_none() && !self.channels.ready.is_empty())
             })
     }
 
@@ -71,11 +71,13 @@ impl Machine {
         self.attached.as_ref().is_some_and(|attached| attached.hold <= durable)
     }
 
+    /// The next message or piece. A link that is believed to be dead gets none: its sender can still take it back, and if it
+    /// is unreliable it may have another link to travel on.
     fn next_data(&mut self, now: Instant) -> Option<(Frame, i8)> {
         let durable = self.journal.durable();
         let clock_ms = self.clock.own_ms(now);
         loop {
-            self.attached.as_ref().filter(|attached| attached.room > 0)?;
+            self.attached.as_ref().filter(|attached| attached.room > 0 && self.detached_since.is_none())?;
             let (key, part) = self.channels.ready.first()?;
             let channel = self.channels.get_mut(key)?;
             let local = channel.local.as_mut()?;
@@ -104,7 +106,9 @@ impl Machine {
                 self.settle_sent(key, id, false);
             }
             let (Some((frame, _)), Some(cost)) = (next, cost) else { continue };
-            self.touch(key);
+            if matches!(&frame, Frame::Data(data) if data.carrier == Carrier::Datagram) {
+                self.touch(key);
+            }
             if let Some(attached) = self.attached.as_mut() {
                 attached.room -= cost;
             }
@@ -162,7 +166,8 @@ impl Machine {
                 local.hold = mark.batch;
             }
             let tell = tell
-                || local.outbox.has_skips_to_tell(local.window.messages)
+                || (!local.told_end && local.end().is_some())
+                || local.has_skips_to_tell()
                 || local.outbox.needs_floor(local.told_floor, local.window.messages);
             let link = self.attached.as_ref().map(|attached| attached.link);
             let abandoned = local.outbox.take_abandoned();

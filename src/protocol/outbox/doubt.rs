@@ -1,6 +1,7 @@
 //! What is left of the messages under way when the peer has forgotten some of what it knew (rule S3).
 
 use super::{Outbox, State};
+use crate::config::Delivery;
 use crate::error::Outcome;
 use crate::id::Sequence;
 use crate::protocol::ranges::RangeSet;
@@ -67,13 +68,22 @@ impl Outbox {
         let forgotten = self.resolved.above().iter().map(|&(_, end)| end).take_while(|&after| after <= end);
         self.exception_below = self.exception_below.max(forgotten.last().unwrap_or(0));
         let mut unknown = Vec::new();
+        let current = if self.mode == Delivery::ReliableLatest { self.next.saturating_sub(1) } else { 0 };
         for entry in self.entries.range_mut(start, end).filter(|entry| entry.written) {
             let freed = entry.payload.len() != entry.size as usize;
             match entry.state {
                 State::Resolved => {}
-                // Of what was given up, or freed on the word of a durable peer that has now lost it, nothing is left to send.
+                // Of what was given up, or freed on the word of a durable peer that has now lost it, nothing is left to send;
+                // and what was withdrawn, or is an outdated state, is not to be sent.
                 State::GivenUp => unknown.push(entry.sequence),
-                State::Open | State::Received if !redeliver || freed => unknown.push(entry.sequence),
+                State::Open | State::Received
+                    if !redeliver
+                        || freed
+                        || entry.sequence < current
+                        || self.wanted.contains_key(&entry.sequence) =>
+                {
+                    unknown.push(entry.sequence);
+                }
                 State::Open | State::Received => {
                     self.at_peer -= usize::from(entry.state == State::Received);
                     entry.state = State::Open;

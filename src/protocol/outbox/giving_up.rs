@@ -27,9 +27,9 @@ impl Outbox {
             let begun_body = entry.size as usize > LARGE;
             match entry.state {
                 State::Open if !entry.written || begun_body => self.give_up(sequence, Outcome::Expired),
-                // It is on its way, and the peer knows the deadline. It is not written again.
-                State::Open => self.held.free(&mut entry.payload),
-                State::Received | State::GivenUp | State::Resolved => {}
+                // It is on its way or at the peer, which knows the deadline. It is not written again.
+                State::Open | State::Received => self.held.free(&mut entry.payload),
+                State::GivenUp | State::Resolved => {}
             }
         }
         passed
@@ -46,7 +46,7 @@ impl Outbox {
         if written {
             entry.state = State::GivenUp;
             self.held.free(&mut entry.payload);
-            if self.bodies.get(&sequence).is_some_and(|transit| transit.offset > 0) {
+            if self.bodies.get(&sequence).is_some_and(|transit| transit.begun) {
                 self.abandoned.push(sequence);
             }
             self.again.remove(&sequence);
@@ -54,9 +54,30 @@ impl Outbox {
         } else {
             self.resolve(sequence, sequence + 1, &outcome);
         }
+        if !self.mode.is_reliable() {
+            return;
+        }
         // A newer state speaks for the older ones. Where there is none, the peer has to be told of them as well.
         let first = if self.mode == Delivery::ReliableLatest { floor } else { sequence };
         self.skipped.insert_range(first.max(self.floor()), sequence + 1);
+        self.gave_up = true;
+    }
+
+    /// Perhaps the newest state has ended here: then it will not take the place of those before it at the peer.
+    pub(super) fn newest_is_over(&mut self) {
+        if self.next.checked_sub(1).is_some_and(|newest| self.resolved.contains(newest)) {
+            self.make_way(self.next);
+        }
+    }
+
+    /// A state has no room at the peer, or will never get there: those before it that the peer is not done with are not
+    /// wanted any more.
+    pub(super) fn make_way(&mut self, sequence: Sequence) {
+        let floor = self.floor();
+        if self.mode == Delivery::ReliableLatest && self.skipped.all().first_missing(floor) < sequence {
+            self.skipped.insert_range(floor, sequence);
+            self.gave_up = true;
+        }
     }
 
     /// A newer state is about to be sent: the one before it is not written (again).
@@ -72,7 +93,7 @@ impl Outbox {
         // The peer drops it when the newer one comes, and says so.
         entry.state = State::GivenUp;
         self.held.free(&mut entry.payload);
-        if self.bodies.get(&sequence).is_some_and(|transit| transit.offset > 0) {
+        if self.bodies.get(&sequence).is_some_and(|transit| transit.begun) {
             self.abandoned.push(sequence);
         }
         self.wanted.insert(sequence, Outcome::Superseded);
@@ -136,19 +157,34 @@ impl Outbox {
         let open: Vec<Sequence> = open.map(|entry| entry.sequence).collect();
         let mut resolved = 0;
         for sequence in open {
-            let outcome = self.wanted.get(&sequence).cloned().unwrap_or(Outcome::Expired);
+            let outcome = self.wanted.get(&sequence).cloned().unwrap_or_else(|| self.why_skipped(sequence));
             resolved += self.resolve(sequence, sequence + 1, &outcome);
         }
         resolved
     }
 
+    /// Why a message was skipped of which that is not remembered: it was at the peer when a newer one took its place, or
+    /// an earlier process of this side gave it up.
+    fn why_skipped(&self, sequence: Sequence) -> Outcome {
+        let deadline = self.entries.get(sequence).and_then(|entry| entry.deadline);
+        match deadline {
+            _ if self.mode == Delivery::ReliableLatest && sequence + 1 < self.next => Outcome::Superseded,
+            Some(deadline) if !self.deadlines.contains(&(deadline, sequence)) => Outcome::Expired,
+            _ => Outcome::Cancelled,
+        }
+    }
+
     // ---- what the peer is to be told ----
 
-    /// Whether the peer is to be told of messages that do not come, or have another deadline. Of those beyond its window
-    /// it is told later.
+    /// Whether the peer is to be told of messages that do not come. Of those beyond its window it is told later.
     pub fn has_skips_to_tell(&self, window: u64) -> bool {
         let limit = self.acknowledged.saturating_add(window);
-        !self.extended_news.is_empty() || self.skipped.has_news_within(self.floor(), limit)
+        self.skipped.has_news_within(self.floor(), limit)
+    }
+
+    /// Whether the peer is to be told of other deadlines.
+    pub fn has_extensions_to_tell(&self) -> bool {
+        !self.extended_news.is_empty()
     }
 
     /// At most `limit` ranges of messages that do not come (again), within the peer's window.

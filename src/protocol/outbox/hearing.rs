@@ -11,12 +11,16 @@ impl Outbox {
         let (floor, end) = (self.floor(), end.min(self.next));
         for (start, end) in self.received.missing(start.max(floor), end) {
             note_progress(&mut self.progressed, start, end);
-            for entry in self.entries.range_mut(start, end).filter(|entry| entry.state == State::Open) {
-                entry.state = State::Received;
-                self.at_peer += 1;
+            for entry in self.entries.range_mut(start, end).filter(|entry| entry.state != State::Resolved) {
+                // It takes the peer's room, wanted or not.
                 if !std::mem::replace(&mut entry.counted, true) {
                     *used_by(entry.size, &mut self.used, &mut self.used_large) += u64::from(entry.size);
                 }
+                if entry.state != State::Open {
+                    continue;
+                }
+                entry.state = State::Received;
+                self.at_peer += 1;
                 if durable {
                     self.held.free(&mut entry.payload);
                 }
@@ -44,6 +48,14 @@ impl Outbox {
 
     /// Ends `start..end`, as far as still unresolved, as the peer's word says. Returns how many that were.
     pub fn on_verdict(&mut self, start: Sequence, end: Sequence, why: &Why) -> u64 {
+        let doubted = match why {
+            Why::Rejected(_) => 0,
+            Why::Expired | Why::Superseded | Why::Skipped => self.resolve_doubted(start, end),
+        };
+        doubted + self.end_as(start, end, why)
+    }
+
+    fn end_as(&mut self, start: Sequence, end: Sequence, why: &Why) -> u64 {
         let outcome = match why {
             Why::Rejected(reason) => Outcome::Rejected { reason: reason.clone() },
             Why::Expired => Outcome::Expired,
@@ -51,5 +63,13 @@ impl Outbox {
             Why::Skipped => return self.resolve_skipped(start, end),
         };
         self.resolve(start, end, &outcome)
+    }
+
+    /// That the peer has not handled a message says nothing of what it did before it lost its memory.
+    fn resolve_doubted(&mut self, start: Sequence, end: Sequence) -> u64 {
+        let doubted = |entry: &&super::Entry| entry.redelivered && entry.state != State::Resolved;
+        let doubted: Vec<Sequence> =
+            self.entries.range(start, end).filter(doubted).map(|entry| entry.sequence).collect();
+        doubted.into_iter().map(|sequence| self.resolve(sequence, sequence + 1, &Outcome::Unknown)).sum()
     }
 }

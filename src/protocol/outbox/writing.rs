@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Outbox, State, Transit, used_by};
+use super::{Outbox, State, Transit, note_progress, used_by};
 use crate::config::{Delivery, LARGE};
 use crate::error::Outcome;
 use crate::id::Sequence;
@@ -71,7 +71,11 @@ impl Outbox {
         self.cursor = self.floor();
         (self.used, self.used_large) = (0, 0);
         for entry in self.entries.iter_mut() {
-            entry.counted = entry.state == State::Received;
+            entry.counted = match entry.state {
+                State::Received => true,
+                State::GivenUp => self.received.contains(entry.sequence),
+                State::Open | State::Resolved => false,
+            };
             if entry.counted {
                 *used_by(entry.size, &mut self.used, &mut self.used_large) += u64::from(entry.size);
             }
@@ -86,14 +90,29 @@ impl Outbox {
         self.extended_news.clone_from(&self.extended);
     }
 
-    /// On a new link the peer has said how much it has of large messages: each goes on from there.
+    /// On a new link the peer has said how much it has of large messages: each goes on from there. All of them count in its
+    /// window, also one that was given up and of which it has not heard that.
     pub fn resume_bodies(&mut self, partial: &[(Sequence, u64)]) {
-        for (sequence, transit) in &mut self.bodies {
-            let size = self.entries.get(*sequence).map_or(0, |entry| u64::from(entry.size));
-            let held = partial.iter().find(|(partial, _)| partial == sequence).map_or(0, |&(_, bytes)| bytes);
-            transit.at_peer = if held < size { held } else { 0 };
-            transit.offset = transit.at_peer;
-            super::note_progress(&mut self.progressed, *sequence, *sequence + 1);
+        for (&sequence, transit) in &mut self.bodies {
+            if std::mem::take(&mut transit.at_peer) > 0 {
+                note_progress(&mut self.progressed, sequence, sequence + 1);
+            }
+            transit.offset = 0;
+        }
+        for &(sequence, bytes) in partial {
+            let begun = |entry: &&mut super::Entry| {
+                entry.written && entry.size as usize > LARGE && bytes < u64::from(entry.size)
+            };
+            let Some(entry) = self.entries.get_mut(sequence).filter(begun) else { continue };
+            if !matches!(entry.state, State::Open | State::GivenUp) {
+                continue;
+            }
+            if !std::mem::replace(&mut entry.counted, true) {
+                self.used_large += u64::from(entry.size);
+            }
+            let transit = self.bodies.entry(sequence).or_default();
+            (transit.at_peer, transit.offset) = (bytes, bytes);
+            note_progress(&mut self.progressed, sequence, sequence + 1);
         }
     }
 
@@ -120,10 +139,15 @@ impl Outbox {
                 self.give_up(self.cursor - 1, Outcome::Expired);
                 continue;
             }
-            if !self.is_allowed(self.cursor, u64::from(entry.size), entry.batch, to) {
+            let (size, batch) = (entry.size, entry.batch);
+            if batch > to.durable {
                 return None;
             }
-            if entry.size as usize <= LARGE {
+            if !self.is_allowed(self.cursor, u64::from(size), to) {
+                self.make_way(self.cursor);
+                return None;
+            }
+            if size as usize <= LARGE {
                 return self.write(to.heard, now);
             }
             self.bodies.entry(self.cursor).or_default().queued = true;
@@ -132,10 +156,7 @@ impl Outbox {
     }
 
     /// Whether a message may be written, or for a large one its place in the row be passed.
-    fn is_allowed(&self, sequence: Sequence, size: u64, batch: u64, to: Writable) -> bool {
-        if batch > to.durable {
-            return false;
-        }
+    fn is_allowed(&self, sequence: Sequence, size: u64, to: Writable) -> bool {
         if !self.mode.is_reliable() {
             return to.heard;
         }
@@ -242,6 +263,7 @@ impl Outbox {
             }
             if !entry.counted {
                 if self.used_large.saturating_add(size) > to.window.large {
+                    self.make_way(sequence);
                     return None;
                 }
                 (entry.counted, entry.written) = (true, true);
@@ -251,7 +273,7 @@ impl Outbox {
             let (offset, start) = (transit.offset, usize::try_from(transit.offset).unwrap_or(usize::MAX));
             let end = start.saturating_add(PIECE).min(entry.payload.len());
             let bytes = entry.payload.slice(start.min(end)..end);
-            transit.offset = end as u64;
+            (transit.offset, transit.begun) = (end as u64, true);
             transit.queued = transit.offset < size;
             let (redelivered, deadline) = (entry.redelivered, entry.deadline);
             return Some(Piece { sequence, redelivered, deadline, size, offset, bytes });

@@ -30,6 +30,12 @@ pub enum Datagram {
     Unknown(u64),
 }
 
+/// A datagram of this many bytes that says nothing; of two at least, because one of one byte is a heartbeat.
+pub fn padding(bytes: usize) -> Bytes {
+    // The first byte is the kind.
+    Bytes::from(vec![KIND_PADDING.to_be_bytes()[7]; bytes.max(2)])
+}
+
 /// Takes a datagram apart. Its messages are slices of it; what follows a broken one is lost.
 pub fn decode(datagram: Bytes, limits: Limits) -> Result<Datagram, WireError> {
     if let [byte] = *datagram {

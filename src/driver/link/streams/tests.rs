@@ -1,5 +1,7 @@
 //! Turns, priorities, parcels, bodies, and the room that they give back.
 
+use std::time::Instant;
+
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -58,7 +60,9 @@ impl Bench {
 
     /// Writes what quinn takes without having sent anything meanwhile.
     fn poll(&mut self) {
-        let Ok(freed) = at_once(|cx| self.streams.poll(cx, &mut self.window)) else { panic!("lost") };
+        let Ok(freed) = at_once(|cx| self.streams.poll(cx, &mut self.window, Instant::now())) else {
+            panic!("lost")
+        };
         self.freed += freed;
     }
 
@@ -66,7 +70,7 @@ impl Bench {
     async fn flush(&mut self) {
         let Self { streams, window, freed, .. } = self;
         soon(poll_fn(|cx| {
-            let Ok(more) = streams.poll(cx, window) else { panic!("lost") };
+            let Ok(more) = streams.poll(cx, window, Instant::now()) else { panic!("lost") };
             *freed += more;
             if streams.turns.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         }))
@@ -102,7 +106,7 @@ async fn a_small_lane_has_its_turn_beside_one_with_more_than_quinn_takes() {
     assert!(!bench.is_idle(3));
     let Bench { streams, window, freed, .. } = &mut bench;
     soon(poll_fn(|cx| {
-        let Ok(more) = streams.poll(cx, window) else { panic!("lost") };
+        let Ok(more) = streams.poll(cx, window, Instant::now()) else { panic!("lost") };
         *freed += more;
         if streams.lanes[&ChannelId(3)].outflow.is_idle() { Poll::Ready(()) } else { Poll::Pending }
     }))
@@ -124,7 +128,7 @@ async fn what_is_more_important_goes_first() {
     let before = bench.freed;
     let Bench { streams, window, freed, .. } = &mut bench;
     soon(poll_fn(|cx| {
-        let Ok(more) = streams.poll(cx, window) else { panic!("lost") };
+        let Ok(more) = streams.poll(cx, window, Instant::now()) else { panic!("lost") };
         *freed += more;
         if streams.lanes[&ChannelId(2)].outflow.is_idle() { Poll::Ready(()) } else { Poll::Pending }
     }))

@@ -88,7 +88,7 @@ impl Inbox {
             self.counts.late += 1;
             return Arrival::Dropped;
         }
-        let (messages, bytes) = (self.granted.messages, self.granted.bytes);
+        let (messages, bytes) = (self.room.messages, self.room.bytes);
         let size = message.payload.len() as u64;
         while self.held.messages >= messages || self.held.bytes + size > bytes {
             let Some((oldest, dropped)) = self.row.pop() else {
@@ -123,8 +123,8 @@ impl Inbox {
             if self.mode.is_reliable() {
                 return (Arrival::Violation("a fragment of a reliable message (rule W12)"), None);
             }
-            let limit = usize::try_from(self.granted.bytes).unwrap_or(usize::MAX);
-            return match self.fragments.take(body, limit) {
+            let limit = usize::try_from(self.room.bytes).unwrap_or(usize::MAX);
+            return match self.fragments.take(body, deadline, limit) {
                 Ok(Some(payload)) => whole(payload, redelivered, deadline),
                 Ok(None) => (Arrival::Part, None),
                 Err(_) => (Arrival::Violation("fragments that overlap (rule W12)"), None),

@@ -18,12 +18,14 @@ pub(in super::super) struct Gone {
 impl Inbox {
     /// When the next message here expires.
     pub(in super::super) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|&(deadline, _)| deadline)
+        let message = self.deadlines.first().map(|&(deadline, _)| deadline);
+        message.into_iter().chain(self.fragments.deadline()).chain(self.handover.deadline()).min()
     }
 
     /// Takes out what has expired.
     pub(in super::super) fn expire(&mut self, now: Instant) -> Vec<Gone> {
         let mut gone = Vec::new();
+        self.fragments.expire(now);
         while let Some(&(deadline, sequence)) = self.deadlines.first() {
             if deadline > now {
                 break;
@@ -38,7 +40,7 @@ impl Inbox {
 
     /// Takes out a message given back by the application that has expired meanwhile.
     pub(in super::super) fn expire_returned(&mut self, now: Instant) -> Vec<Delivered> {
-        let expired = self.handover.take_returned(|message| message.deadline.is_some_and(|at| at <= now));
+        let expired = self.handover.take_expired(now);
         self.counts.late += expired.len() as u64;
         expired
     }
@@ -69,7 +71,10 @@ impl Inbox {
     }
 
     /// The message has another deadline. It may not have come yet.
-    pub(in super::super) fn extend(&mut self, sequence: Sequence, deadline: Option<Instant>) {
+    pub(in super::super) fn extend(&mut self, epoch: Epoch, sequence: Sequence, deadline: Option<Instant>) {
+        if self.handover.extend(epoch, sequence, deadline) {
+            return;
+        }
         let before = if let Some(message) = self.row.get_mut(sequence) {
             std::mem::replace(&mut message.deadline, deadline)
         } else if let Some(part) = self.bodies.get_mut(sequence) {
