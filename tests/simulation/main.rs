@@ -7,9 +7,11 @@
 //! | `plan`, `program`, `run` | what happens in a run, what the programs do, and the run itself |
 //! | `model`, `invariants` | what was sent, handed over and told, and what must hold of it: the guarantees |
 //! | `beside` | what a large transfer does to the messages beside it |
+//! | `endings` | how sessions end when nobody is there |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
 
 mod beside;
+mod endings;
 mod invariants;
 mod model;
 mod plan;

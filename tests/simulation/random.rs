@@ -386,11 +386,25 @@ fn random() {
 fn debug_one() {
     for seed in seeds::asked().unwrap_or_default() {
         let (plan, expected) = plan(seed);
-        println!("{}\n{:#?} {:?} {:?} {:?} {:?}\n{:#?}", plan.scenario.to_toml().unwrap(), plan.crashes, plan.disks, plan.closes, plan.policy, plan.heartbeat, plan.channels);
+        println!(
+            "{}\n{:#?} {:?} {:?} {:?} {:?}\n{:#?}",
+            plan.scenario.to_toml().unwrap(),
+            plan.crashes,
+            plan.disks,
+            plan.closes,
+            plan.policy,
+            plan.heartbeat,
+            plan.channels
+        );
         let outcome = run(&plan, &expected);
         println!("{:#?}", outcome.found.iter().take(3).collect::<Vec<_>>());
         let from: f64 = std::env::var("FROM").unwrap().parse().unwrap();
         let to: f64 = std::env::var("TO").unwrap().parse().unwrap();
-        for e in outcome.trace.events().iter().filter(|e| { let t = e.at.as_nanos() as f64 / 1e9; t >= from && t < to }) { println!("{e}"); }
+        for e in outcome.trace.events().iter().filter(|e| {
+            let t = e.at.as_nanos() as f64 / 1e9;
+            t >= from && t < to
+        }) {
+            println!("{e}");
+        }
     }
 }

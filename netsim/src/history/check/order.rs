@@ -117,9 +117,10 @@ impl Case<'_> {
         }
     }
 
-    /// What its receiver had forgotten nobody can put in order any more; the sender is told `Unknown`.
+    /// What its receiver had forgotten nobody can put in order any more; the sender is told `Unknown`, if it is still there.
     fn was_forgotten(&self, channel: &Channel, life: &Life, by: Time) -> bool {
         let unknown = life.receipts.iter().any(|(_, outcome)| *outcome == Outcome::Unknown);
-        unknown && life.sent.is_some_and(|(sent, _)| self.forgot_between(&channel.to, sent, by))
+        let untold = life.unattended.is_some() && life.receipts.is_empty();
+        (unknown || untold) && life.sent.is_some_and(|(sent, _)| self.forgot_between(&channel.to, sent, by))
     }
 }
