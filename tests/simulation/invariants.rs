@@ -31,6 +31,9 @@ impl Expected {
     }
 }
 
+/// How long the end of a session takes to be told to its application.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// G15: the responsive policy dials after 0, 125, 250 and 500 ms and then every second, each shortened by up to 25 %, and
 /// begins anew after a link that lived for a second. Signs of life start attempts of their own.
 const DIALS: (usize, Duration) = (16, Duration::from_secs(5));
@@ -102,16 +105,22 @@ fn may_end(who: Who, reason: &CloseReason, wanted: bool, replaced: bool) -> bool
     }
 }
 
-/// A sender is left in doubt only if the other side lost its memory, or the session is over.
+/// A sender is left in doubt at the moment when it hears that the other side lost its memory, and when the session ends.
 fn unknowns(book: &Book) -> Vec<String> {
+    let near = |one: Time, other: Time| one.since(other).max(other.since(one)) <= Duration::from_millis(2);
     let mut found = Vec::new();
-    for (at, id, who) in &book.unknown {
-        let forgot = book.forgot.get(&who.other()).is_some_and(|times| times.iter().any(|time| time <= at));
-        let ended = book
-            .sessions
-            .get(&id.session)
-            .is_some_and(|life| !life.ended.is_empty() || life.wanted.is_some());
-        if !forgot && !ended {
+    for (at, id, who, redeliver) in &book.unknown {
+        // What is sent again, and then ends without having been handled, may have been handled before.
+        let told = |time: &Time| near(*time, *at) || *redeliver && time <= at;
+        let reset = book.resets.get(&(*who, id.session)).is_some_and(|times| times.iter().any(told));
+        let life = book.sessions.get(&id.session);
+        // The session's task says goodbye before it tells the application, which may not live to hear it.
+        let soon = |time: &Time| time.since(*at) <= GOODBYE;
+        let end = life.and_then(|life| life.ended.get(who));
+        let ended = end.is_some_and(|(time, _)| soon(time));
+        let died = book.crashes.iter().any(|(dead, time)| dead == who && time >= at && soon(time));
+        let closing = life.and_then(|life| life.wanted).is_some_and(|wanted| wanted <= *at);
+        if !reset && !ended && !died && !closing {
             let name = peer(*who, id.session);
             found.push(format!("G1 no loss, at {at}: {name}: {id} is unknown, and nobody forgot anything"));
         }

@@ -31,6 +31,8 @@ pub(crate) struct Book {
     lanes: BTreeMap<LaneId, Lane>,
     /// Sends that were not yet told to be accepted, by what was sent.
     attempts: BTreeMap<Digest, Attempt>,
+    interrupted: BTreeSet<Digest>,
+    abandoned: BTreeSet<SessionId>,
     /// Reliable messages whose sender waits to be told their end.
     open: BTreeMap<MessageId, Who>,
     /// Those whose sender began again: nobody will be told, but they must arrive.
@@ -38,7 +40,8 @@ pub(crate) struct Book {
     /// Those that have a deadline.
     mortal: BTreeSet<MessageId>,
     pub(crate) sessions: BTreeMap<SessionId, Life>,
-    pub(crate) unknown: Vec<(Time, MessageId, Who)>,
+    /// Messages whose sender was left in doubt, when, and whether it was to send them again rather than that.
+    pub(crate) unknown: Vec<(Time, MessageId, Who, bool)>,
     pub(crate) violations: Vec<String>,
     pub(crate) counts: Counts,
     /// When each host's memory was lost, and when its process began again with a store.
@@ -48,6 +51,11 @@ pub(crate) struct Book {
     /// Of each reliable message that was handed over: when it was accepted, and when handed over for the first time.
     pub(crate) waits: Vec<(Time, Time)>,
     settled: Time,
+    pub(crate) crashes: Vec<(Who, Time)>,
+    /// When each side of a session was attached last, by its own account.
+    attached: BTreeMap<(Who, SessionId), Time>,
+    /// When a sender was told that its peer had forgotten the session.
+    pub(crate) resets: BTreeMap<(Who, SessionId), Vec<Time>>,
 }
 
 /// One direction of a channel, as one incarnation of its sender numbers it: sender, session, epoch, number.
@@ -64,16 +72,21 @@ struct Lane {
     /// Everything that was handed over, to whichever process.
     delivered: BTreeSet<u64>,
     withdrawn: BTreeSet<u64>,
+    /// Its receiver began again with what a disk remembers.
+    inherited: bool,
+    /// Its sender sends again what a peer may have forgotten.
+    redeliver: bool,
 }
 
 /// A send that was asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     at: Time,
     pub(crate) digest: Digest,
     deadline: Option<Time>,
     delivery: Delivery,
     who: Who,
+    label: String,
 }
 
 /// What became of a session at each end.
@@ -148,28 +161,32 @@ impl Ledger {
     pub(crate) fn attempt(
         &self,
         who: Who,
-        delivery: Delivery,
+        (label, delivery): (&str, Delivery),
         payload: &[u8],
         lifetime: Option<Duration>,
     ) -> Attempt {
         let at = self.now();
         let deadline = lifetime.map(|lifetime| at + lifetime);
-        let attempt = Attempt { at, digest: Digest::of(payload), deadline, delivery, who };
-        self.book().attempts.insert(attempt.digest, attempt);
+        let attempt =
+            Attempt { at, digest: Digest::of(payload), deadline, delivery, who, label: label.into() };
+        self.book().attempts.insert(attempt.digest, attempt.clone());
         attempt
     }
 
-    /// It was accepted under this name.
-    pub(crate) fn accepted(&self, attempt: Attempt, label: &str, id: MessageId, redeliver: bool) {
+    /// It was accepted under this name. With a disk that is told only when it is written there: `stored`.
+    pub(crate) fn accepted(&self, attempt: Attempt, id: MessageId, redeliver: bool, stored: bool) {
         let now = self.now();
+        let attempt = if stored { attempt } else { Attempt { at: now, ..attempt } };
         let mut book = self.book();
         book.attempts.remove(&attempt.digest);
-        let key = book.lane(attempt.who, id, label, attempt.delivery).key;
+        let lane = book.lane(attempt.who, id, &attempt.label, attempt.delivery);
+        lane.redeliver = redeliver;
+        let key = lane.key;
         if redeliver {
             book.history.at_least_once(key);
         }
-        book.sent(key, id, attempt);
-        if attempt.delivery.is_reliable() {
+        book.sent(key, id, &attempt);
+        if attempt.delivery.is_reliable() && !book.abandoned.contains(&id.session) {
             book.open.insert(id, attempt.who);
         }
         book.settled = now;
@@ -210,8 +227,8 @@ impl Ledger {
         book.open.remove(&id);
         book.settled = now;
         let Some(lane) = book.lanes.get(&lane_id(who, id)) else { return };
-        let (message, reliable) =
-            (lane.key.message(id.epoch.value(), id.sequence), lane.delivery.is_reliable());
+        let (reliable, redeliver) = (lane.delivery.is_reliable(), lane.redeliver);
+        let message = lane.key.message(id.epoch.value(), id.sequence);
         let (outcome, name) = match outcome {
             Outcome::Handled => (history::Outcome::Handled, "handled"),
             Outcome::Rejected { .. } => (history::Outcome::Rejected, "rejected"),
@@ -226,7 +243,7 @@ impl Ledger {
         if reliable {
             *book.counts.entry(name).or_insert(0) += 1;
             if outcome == history::Outcome::Unknown {
-                book.unknown.push((now, id, who));
+                book.unknown.push((now, id, who, redeliver));
             }
         }
     }
@@ -239,9 +256,9 @@ impl Ledger {
         let from = to.other();
         let key = book.lane(from, id, label, delivery).key;
         // A process that died while it sent was not told that this was accepted.
-        if let Some(attempt) = book.attempts.get(&digest).copied().filter(|attempt| attempt.who == from) {
+        if let Some(attempt) = book.attempts.get(&digest).cloned().filter(|attempt| attempt.who == from) {
             book.attempts.remove(&digest);
-            book.sent(key, id, attempt);
+            book.sent(key, id, &attempt);
             let message = key.message(id.epoch.value(), id.sequence);
             book.history.unattended(attempt.at, message);
         }
@@ -290,6 +307,23 @@ impl Ledger {
         !keys.is_empty()
     }
 
+    /// A session is attached, to a peer that knew it or did not.
+    pub(crate) fn attached(&self, who: Who, session: SessionId, reset: bool) {
+        let now = self.now();
+        let mut book = self.book();
+        book.history.connected(now, &peer(who, session));
+        book.attached.insert((who, session), now);
+        if reset {
+            book.resets.entry((who, session)).or_default().push(now);
+        }
+    }
+
+    /// A session has no link, or none that answers.
+    pub(crate) fn detached(&self, who: Who, session: SessionId) {
+        let now = self.now();
+        self.book().history.disconnected(now, &peer(who, session));
+    }
+
     /// A session lives at this end.
     pub(crate) fn began(&self, session: SessionId) {
         self.book().sessions.entry(session).or_default();
@@ -323,6 +357,10 @@ impl Ledger {
                 true => book.history.restarted(now, &name),
                 false => book.history.forgot(now, &name),
             }
+            if who == Who::Client && !keeps {
+                // It will never come back to this session.
+                Who::BOTH.iter().for_each(|who| book.history.gave_up(now, &peer(*who, session)));
+            }
         }
         if !keeps {
             book.forgot.entry(who).or_default().push(now);
@@ -337,13 +375,19 @@ impl Ledger {
                 book.set_adrift(now, who, id);
             }
         }
+        if keeps {
+            book.note_interrupted(who);
+            book.abandon(now, who);
+        }
         // A successor's application knows nothing of what came before.
         for ((from, ..), lane) in &mut book.lanes {
             if *from == who.other() {
                 lane.last = None;
                 lane.attempts.clear();
+                lane.inherited |= keeps;
             }
         }
+        book.crashes.push((who, now));
         *book.counts.entry(if keeps { "restarts" } else { "amnesias" }).or_insert(0) += 1;
     }
 
@@ -351,6 +395,11 @@ impl Ledger {
     pub(crate) fn unsettled(&self) -> usize {
         let book = self.book();
         book.open.len() + book.adrift.len()
+    }
+
+    /// Whether a session is one that its dialer has left behind.
+    pub(crate) fn is_abandoned(&self, session: SessionId) -> bool {
+        self.book().abandoned.contains(&session)
     }
 
     /// When something was last accepted, handed over or told.
@@ -370,12 +419,22 @@ impl Book {
             let (sender, receiver) = (peer(from, id.session), peer(from.other(), id.session));
             let words = format!("{label}, lane {}", id.channel.0);
             let key = history.channel(&sender, &receiver, &words, mode(delivery));
-            let (attempts, delivered, withdrawn) = Default::default();
-            Lane { key, label: label.into(), delivery, last: None, attempts, delivered, withdrawn }
+            let (attempts, delivered, withdrawn, inherited, redeliver) = Default::default();
+            Lane {
+                key,
+                label: label.into(),
+                delivery,
+                last: None,
+                attempts,
+                delivered,
+                withdrawn,
+                inherited,
+                redeliver,
+            }
         })
     }
 
-    fn sent(&mut self, key: ChannelKey, id: MessageId, attempt: Attempt) {
+    fn sent(&mut self, key: ChannelKey, id: MessageId, attempt: &Attempt) {
         *self.counts.entry("sent").or_insert(0) += 1;
         let mut sent = Sent::new(attempt.digest);
         if let Some(deadline) = attempt.deadline {
@@ -390,7 +449,9 @@ impl Book {
         let (known, since) = *self.epochs.entry((who, id.session)).or_insert((id.epoch.value(), now));
         if known != id.epoch.value() {
             let forgot = self.forgot.get(&who).is_some_and(|times| times.iter().any(|at| *at >= since));
-            if !forgot {
+            // One that it has ended it may forget, and meet again when its peer was not told.
+            let ended = self.sessions.get(&id.session).is_some_and(|life| life.ended.contains_key(&who));
+            if !forgot && !ended {
                 let name = peer(who, id.session);
                 self.violations
                     .push(format!("S3 epochs, at {now}: {name}: a new epoch, and it forgot nothing"));
@@ -399,10 +460,51 @@ impl Book {
         }
     }
 
+    /// Of sessions that a dialer without memory has left behind. An acceptor that allows one for each identity ends them when
+    /// the next one comes; one that dies while it tells has them again, for as long as sessions are kept.
+    fn abandon(&mut self, now: Time, who: Who) {
+        if who == Who::Client {
+            return;
+        }
+        let forgot = self.forgot.get(&Who::Client).and_then(|times| times.last()).copied();
+        let Some(forgot) = forgot else { return };
+        let met =
+            |session: &SessionId| self.attached.get(&(Who::Client, *session)).is_none_or(|at| *at <= forgot);
+        let left: Vec<_> = self.sessions.keys().copied().filter(met).collect();
+        for session in left {
+            self.history.forgot(now, &peer(who, session));
+            self.history.gave_up(now, &peer(who, session));
+            self.abandoned.insert(session);
+            self.open.retain(|id, _| id.session != session);
+            self.adrift.retain(|id| id.session != session);
+        }
+    }
+
+    /// Sends that a crash has interrupted: a newer state that nobody was told to be accepted may have taken the place of
+    /// an older one.
+    fn note_interrupted(&mut self, who: Who) {
+        let Self { attempts, lanes, history, interrupted, .. } = self;
+        let of_him = attempts.values().filter(|attempt| attempt.who == who);
+        for attempt in of_him.filter(|attempt| interrupted.insert(attempt.digest)) {
+            for ((from, _, epoch, _), lane) in &*lanes {
+                if *from == who && lane.label == attempt.label {
+                    let message = lane.key.message(*epoch, u64::MAX - attempt.at.as_nanos());
+                    history.sent(attempt.at, message, Sent::new(attempt.digest).deadline(attempt.at));
+                    history.unattended(attempt.at, message);
+                }
+            }
+        }
+    }
+
     /// The sender of a message began again: nobody waits for its receipt, but unless it says itself why not it arrives.
     fn set_adrift(&mut self, now: Time, who: Who, id: MessageId) {
         let Some(lane) = self.lanes.get(&lane_id(who, id)) else { return };
         let message = lane.key.message(id.epoch.value(), id.sequence);
+        // What it wrote to somebody who had forgotten, and whom it has not met since, is unknown.
+        let met = self.attached.get(&(who, id.session)).copied().unwrap_or(Time::ZERO);
+        if self.forgot.get(&who.other()).is_some_and(|times| times.iter().any(|at| *at >= met)) {
+            return self.history.unattended(now, message);
+        }
         let may_end = lane.withdrawn.contains(&id.sequence) || lane.delivery == Delivery::ReliableLatest;
         if !may_end && !lane.delivered.contains(&id.sequence) && !self.mortal.contains(&id) {
             self.adrift.insert(id);
@@ -429,7 +531,8 @@ impl Book {
         {
             let between = last.saturating_add(1)..id.sequence.max(last + 1);
             let missing = between.filter(|sequence| !lane.delivered.contains(sequence)).count() as u64;
-            if missing != skipped {
+            // A receiver that began again does not tell what its predecessor was given from what will not come.
+            if missing != skipped && !lane.inherited {
                 let what = format!(
                     "G4 order, at {now}: {subject}: {missing} messages after {last} left out, {skipped} told"
                 );

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bowline::{Channel, Endpoint, Event, Inbox, Receipt, SendError, SendOptions, Session, SessionId};
+use bowline::{
+    Channel, Delivery, Endpoint, Event, Inbox, Receipt, SendError, SendOptions, Session, SessionId,
+};
 use bowline_netsim::Time;
 use bytes::Bytes;
 
@@ -161,15 +163,13 @@ impl Program {
     /// Writes down what happens to a session.
     async fn watch(self, session: Session) {
         let mut events = session.events();
-        let name = peer(self.who, session.id());
         // What was before this one looked: a session is made with a link, or restored without one.
         if session.state() == bowline::SessionState::Connected {
-            self.ledger().book().history.connected(self.ledger().now(), &name);
+            self.ledger().attached(self.who, session.id(), false);
         }
         let id = session.id();
         drop(session);
         while let Some(event) = events.next().await {
-            let now = self.ledger().now();
             let counted = match event {
                 Event::Connected => "connected",
                 Event::Resumed { .. } => "resumed",
@@ -186,11 +186,12 @@ impl Program {
             };
             self.ledger().count(counted);
             match event {
-                Event::Connected | Event::Resumed { .. } | Event::Reset { .. } | Event::Recovered => {
-                    self.ledger().book().history.connected(now, &name);
+                Event::Connected | Event::Resumed { .. } | Event::Recovered => {
+                    self.ledger().attached(self.who, id, false);
                 }
+                Event::Reset { .. } => self.ledger().attached(self.who, id, true),
                 Event::Reconnecting { .. } | Event::PeerOffline { .. } => {
-                    self.ledger().book().history.disconnected(now, &name);
+                    self.ledger().detached(self.who, id);
                 }
                 Event::GaveUp if self.stage.is_healed() => {
                     let session = self.stage.sessions().get(&(self.who, id)).cloned();
@@ -229,11 +230,14 @@ impl Program {
             if let Some(deadline) = talk.deadline {
                 options = options.deadline(deadline);
             }
-            let attempt = self.ledger().attempt(self.who, line.delivery, &payload, talk.deadline);
+            let attempt =
+                self.ledger().attempt(self.who, (&line.label, line.delivery), &payload, talk.deadline);
             match channel.send_with(payload, options).await {
                 Ok(receipt) => {
                     said.fetch_add(1, Ordering::Relaxed);
-                    self.ledger().accepted(attempt, &line.label, receipt.id(), line.redeliver);
+                    let stored = self.stage.plan.disks[self.who as usize].is_some();
+                    let (id, redeliver) = (receipt.id(), line.redeliver);
+                    self.ledger().accepted(attempt, id, redeliver, stored);
                     let after = rng.percent(talk.withdrawn).then(|| ms(rng.range(0, 300)));
                     self.spawn(self.clone().follow(receipt, after, rng.percent(30)));
                 }
@@ -355,8 +359,10 @@ impl Program {
         };
         while self.stage.sessions().contains_key(&(self.who, session)) {
             let stats = channel.stats();
+            // Of states the newest is always taken.
+            let newest = usize::from(line.delivery == Delivery::ReliableLatest);
             let limits = [
-                ("messages in the outbox", stats.outbox_messages, doubt * line.outbox.0),
+                ("messages in the outbox", stats.outbox_messages, doubt * line.outbox.0 + newest),
                 ("bytes in the outbox", stats.outbox_bytes, doubt * (line.outbox.1 + LARGE_BYTES)),
                 ("messages in the inbox", stats.inbox_messages, doubt * messages),
                 ("bytes in the inbox", stats.inbox_bytes, doubt * (bytes + LARGE_BYTES)),

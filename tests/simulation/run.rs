@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bowline::Session;
+use bowline::{Session, SessionId};
 use bowline_netsim::{Coverage, Time, Trace};
 
 use crate::invariants::{Expected, violations};
@@ -132,7 +132,11 @@ async fn settle(stage: &Stage) -> Option<Duration> {
     let healed = stage.ledger.now();
     let limit = stage.plan.settle * 3;
     loop {
-        if stage.all_said() && stage.ledger.unsettled() == 0 {
+        // Unreliable messages have no end that anybody waits for, but they take their time to leave.
+        let left = |session: &Session| {
+            !stage.ledger.is_abandoned(session.id()) && session.stats().total.outbox_messages > 0
+        };
+        if stage.all_said() && stage.ledger.unsettled() == 0 && !stage.sessions().values().any(left) {
             return Some(stage.ledger.settled_at().max(healed).since(healed));
         }
         if stage.ledger.now().since(healed) > limit {
@@ -168,12 +172,18 @@ async fn end_early(stage: Arc<Stage>, close: Close) {
 /// One side closes its sessions, and waits; the other side hears of it.
 async fn end(stage: &Stage, close: Close) {
     stage.over.store(true, Ordering::Relaxed);
-    close_sessions(stage, close).await;
+    let closed = close_sessions(stage, close).await;
     let limit = stage.ledger.now() + FAREWELL;
-    while !stage.sessions().is_empty() {
+    loop {
+        let sessions = stage.sessions();
+        let left = sessions.keys().filter(|(_, session)| closed.contains(session)).map(|(who, _)| who.name());
+        let left: Vec<_> = left.collect();
+        drop(sessions);
+        if left.is_empty() {
+            return;
+        }
         let now = stage.ledger.now();
         if now > limit {
-            let left: Vec<_> = stage.sessions().keys().map(|(who, _)| who.name()).collect();
             let words = format!("T4 closing, at {now}: {left:?} did not hear of the end in {FAREWELL:?}");
             return stage.ledger.book().violations.push(words);
         }
@@ -181,7 +191,8 @@ async fn end(stage: &Stage, close: Close) {
     }
 }
 
-async fn close_sessions(stage: &Stage, close: Close) {
+/// Closes all sessions of one side. Which they were.
+async fn close_sessions(stage: &Stage, close: Close) -> Vec<SessionId> {
     let mine: Vec<Session> = {
         let sessions = stage.sessions();
         sessions
@@ -190,9 +201,10 @@ async fn close_sessions(stage: &Stage, close: Close) {
             .map(|(_, session)| session.clone())
             .collect()
     };
-    for session in mine {
+    for session in &mine {
         stage.ledger.closes(session.id());
         stage.ledger.count("closes");
         session.close_with("enough", close.drain).await;
     }
+    mine.iter().map(Session::id).collect()
 }

@@ -121,6 +121,7 @@ impl Case<'_> {
     fn was_forgotten(&self, channel: &Channel, life: &Life, by: Time) -> bool {
         let unknown = life.receipts.iter().any(|(_, outcome)| *outcome == Outcome::Unknown);
         let untold = life.unattended.is_some() && life.receipts.is_empty();
-        (unknown || untold) && life.sent.is_some_and(|(sent, _)| self.forgot_between(&channel.to, sent, by))
+        // The sender may have sent on for a while to somebody who had forgotten already.
+        (unknown || untold) && self.forgot_between(&channel.to, Time::ZERO, by)
     }
 }

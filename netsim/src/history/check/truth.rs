@@ -42,7 +42,14 @@ impl Case<'_> {
             // Whoever holds a message hands it over, unless it forgets or the message ends otherwise.
             let ended = life.receipts.iter().any(|(_, outcome)| *outcome != Outcome::Handled);
             let forgot = self.forgot_between(&channel.to, at, self.history.end);
-            let kept = life.delivered().is_some() || ended || forgot || self.bounds.open_at_end;
+            let orphaned = self.orphaned(channel, life);
+            let untold = life.unattended.is_some() && self.explains_itself(message, channel, life);
+            let kept = life.delivered().is_some()
+                || ended
+                || forgot
+                || orphaned
+                || untold
+                || self.bounds.open_at_end;
             self.expect(kept, G5, at, message, || "said to be received, and never handed over".into());
         }
     }
