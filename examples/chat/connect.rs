@@ -9,7 +9,7 @@ use bowline::error::{CloseCode, Side};
 use bowline::tls::{Identity, Trust};
 
 use crate::cli::{CommonArgs, ConnectArgs};
-use crate::input::Intent;
+use crate::input::{Intent, LINE_BYTES};
 use crate::kept::Kept;
 use crate::notice::Notice;
 use crate::peer::{Conversation, DRAIN};
@@ -18,7 +18,7 @@ use crate::ui::Front;
 
 /// Runs the command to its end.
 pub(crate) async fn run(args: ConnectArgs) -> Result<(), Box<dyn Error>> {
-    let config = Config::default().reconnect(args.reconnect.into());
+    let config = Config::default().max_message_size(LINE_BYTES).reconnect(args.reconnect.into());
     let endpoint = Endpoint::client(identity(&args.common)?, config)?;
     let mut front = Front::open(args.common.json)?;
     let mut kept = Kept::default();

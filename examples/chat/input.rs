@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 /// Lines read ahead.
 const AHEAD: usize = 64;
 
-/// Longest line taken, in bytes: what the library takes by default.
+/// Longest line taken, and largest message, in bytes.
 pub(crate) const LINE_BYTES: usize = 1024 * 1024;
 
 /// Something wanted.

@@ -8,7 +8,7 @@ use bowline::config::Config;
 use crate::cli::ListenArgs;
 use crate::connect::identity;
 use crate::door::{Door, Guest};
-use crate::input::Intent;
+use crate::input::{Intent, LINE_BYTES};
 use crate::kept::Kept;
 use crate::notice::Notice;
 use crate::peer::{Conversation, DRAIN};
@@ -19,7 +19,11 @@ use crate::ui::Front;
 pub(crate) async fn run(args: ListenArgs) -> Result<(), Box<dyn Error>> {
     let identity = identity(&args.common)?;
     let fingerprint = identity.fingerprint().to_string();
-    let endpoint = Endpoint::bind(args.addr, identity, Config::default().one_session_per_identity(true))?;
+    let endpoint = Endpoint::bind(
+        args.addr,
+        identity,
+        Config::default().max_message_size(LINE_BYTES).one_session_per_identity(true),
+    )?;
     let addr = endpoint.local_addr()?;
     let mut front = Front::open(args.common.json)?;
     front.show(&Notice::Listening { addr, fingerprint, program: program() })?;

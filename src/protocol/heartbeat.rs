@@ -25,7 +25,7 @@ const PROBES: u32 = 4;
 const ANSWER_MIN: Duration = Duration::from_millis(250);
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// The probe timeout is at least this, so that a path of microseconds is not suspected by a scheduler's delay.
-const PTO_MIN: Duration = Duration::from_millis(50);
+const PTO_MIN: Duration = Duration::from_millis(100);
 
 /// The beating side of one link.
 #[derive(Debug)]

@@ -20,13 +20,13 @@ fn passed(counts: &Counts, way: Way) -> usize {
 }
 
 async fn goes_on_where_it_was(net: &Net, way: Way, mode: Delivery) {
-    const SIZE: usize = 8 * MIB;
+    const SIZE: usize = 24 * MIB;
     let line = net.line(&format!("{mode}, {way:?}"), channel(mode)).await;
     let (out, mut inbox, peer) = match way {
         Way::ToAcceptor => (line.out.clone(), line.peer, line.peer_out.clone()),
         _ => (line.peer_out.clone(), line.back, line.out.clone()),
     };
-    net.relay.allow(way, 3 * MIB);
+    net.relay.allow(way, 9 * MIB);
     let receipt = out.send(payload(1, SIZE)).await.unwrap();
     let mut before = 0;
     for round in 1..=2 {
@@ -39,7 +39,7 @@ async fn goes_on_where_it_was(net: &Net, way: Way, mode: Delivery) {
         let (held, counts) = (peer.stats().partial_bytes, net.relay.counts());
         before = held as u64;
         match round {
-            1 => net.relay.allow(way, 3 * MIB),
+            1 => net.relay.allow(way, 9 * MIB),
             _ => net.relay.allow_all(),
         }
         net.kill().await;

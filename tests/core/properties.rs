@@ -4,8 +4,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::healing::heal;
 use crate::model::Counts;
-use crate::plan::{Kind, Op, Plan, apply, heal};
+use crate::plan::{Kind, Op, Plan, apply};
 use crate::world::{Tally, World};
 
 fn run(plan: &Plan, kept: &[Op]) -> (Tally, Counts) {

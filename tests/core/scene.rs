@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bowline::config::Delivery;
+use bowline::error::{ExtendError, Outcome};
 use bowline::id::MessageId;
-use bowline::protocol::types::{Event, Progress};
+use bowline::protocol::types::{ChannelStats, Event, Progress};
 
 use crate::link::Side;
 use crate::peer::Life;
@@ -23,6 +25,19 @@ pub(crate) fn secs(length: u64) -> Duration {
 /// Both sides have a store in which a batch becomes durable after this long.
 pub(crate) fn stored(after_ms: u64) -> Settings {
     Settings { stores: [true, true], store_ms: (after_ms, after_ms), ..Settings::default() }
+}
+
+/// The same, each side sending in this mode.
+pub(crate) fn in_mode(delivery: Delivery) -> Shape {
+    Shape { delivery, expect: delivery, ..Shape::plain() }
+}
+
+/// Two peers, connected, with "chat" open on both sides like this.
+pub(crate) fn connected_as(settings: Settings, shape: &Shape) -> World {
+    let mut world = connected(settings, &[]);
+    BOTH.into_iter().for_each(|side| world.open(side, "chat", shape));
+    world.run(secs(1));
+    world
 }
 
 /// Two peers, connected, with these labels open on both sides.
@@ -55,6 +70,52 @@ impl World {
         self.with(self.on(side), |peer, model, now| peer.send(label, payload, Life::Channel, model, now))
             .expect("a peer")
             .expect("room")
+    }
+
+    /// The same, for so many milliseconds.
+    pub(crate) fn say_for(&mut self, side: Side, label: &str, size: usize, life: u64) -> MessageId {
+        let payload = payload(self, size);
+        let life = Life::Ms(life);
+        self.with(self.on(side), |peer, model, now| peer.send(label, payload, life, model, now))
+            .expect("a peer")
+            .expect("room")
+    }
+
+    pub(crate) fn cancel(&mut self, side: Side, id: MessageId) -> bool {
+        self.with(self.on(side), |peer, model, now| {
+            let key = peer.channels["chat"].key;
+            let cancelled = peer.machine.cancel(key, id.epoch, id.sequence, now);
+            if cancelled {
+                model.cancelled(id);
+            }
+            cancelled
+        })
+        .expect("a peer")
+    }
+
+    pub(crate) fn extend(&mut self, side: Side, id: MessageId, life: Option<u64>) -> Result<(), ExtendError> {
+        self.with(self.on(side), |peer, model, now| {
+            let (key, life) = (peer.channels["chat"].key, life.map(ms));
+            let extended = peer.machine.extend_deadline(key, id.epoch, id.sequence, life, now);
+            if extended.is_ok() {
+                model.extended(id, life.map(|life| now + life));
+            }
+            extended
+        })
+        .expect("a peer")
+    }
+
+    pub(crate) fn outcome(&mut self, side: Side, id: MessageId) -> Option<Outcome> {
+        match self.progress(side, id) {
+            Progress::Resolved(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn stats(&mut self, side: Side, label: &str) -> ChannelStats {
+        self.with(self.on(side), |peer, _, now| peer.machine.channel_stats(peer.channels[label].key, now))
+            .flatten()
+            .expect("a channel")
     }
 
     pub(crate) fn hear(&mut self, side: Side, label: &str) -> Vec<u64> {

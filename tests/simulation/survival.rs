@@ -16,10 +16,14 @@ fn config() -> Config {
     Config::default().heartbeat(HEARTBEAT).reconnect(ReconnectPolicy::Responsive)
 }
 
-/// A client behind a NAT, 40 ms of round trip, and something that happens after 6 s.
+/// A client behind a NAT, 40 ms of round trip, loss from 3 s on, and something that happens after 6 s.
 fn path(loss: f64, step: Step) -> Scenario {
-    let line = Conditions::new().delay(Duration::from_millis(20)).loss(loss);
-    Scenario::new("survival", Duration::from_secs(120)).both(line).nat(NatConfig::linux()).step(step)
+    let line = Conditions::new().delay(Duration::from_millis(20));
+    let scenario = Scenario::new("survival", Duration::from_secs(120)).both(line).nat(NatConfig::linux());
+    match loss > 0.0 {
+        true => scenario.step(Step::at(Duration::from_secs(3)).both(Conditions::new().loss(loss))).step(step),
+        false => scenario.step(step),
+    }
 }
 
 fn rebind() -> Step {

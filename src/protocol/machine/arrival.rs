@@ -9,7 +9,7 @@ use crate::config::LARGE;
 use crate::id::{ChannelId, Epoch, MessageId, Sequence};
 use crate::protocol::journal::Record;
 use crate::protocol::types::{ChannelKey, Delivered, LinkId, Transfer, Wake};
-use crate::wire::{Body, Data, Deadline, MAX_REASON, Why};
+use crate::wire::{Body, Carrier, Data, Deadline, MAX_REASON, Why};
 
 /// How long the news that a message arrived may wait for the news that it was handled, to travel together. QUIC
 /// delays its ACKs alike (RFC 9000 §18.2, max_ack_delay).
@@ -22,6 +22,10 @@ impl Machine {
             return self.violation(link, "a large message in line with others (rule W11)", now);
         }
         let Some((key, id)) = self.identify(link, data.channel, data.sequence, size, now) else { return };
+        let on_stream = matches!(data.carrier, Carrier::Lane | Carrier::Stream);
+        if on_stream && self.channels.get(key).is_some_and(|channel| !channel.inbox.is_reliable()) {
+            return self.violation(link, "an unreliable message on a stream (rule W10)", now);
+        }
         let message = Delivered {
             id,
             redelivered: data.redelivered,
