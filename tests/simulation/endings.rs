@@ -1,5 +1,6 @@
 //! How sessions end, where only virtual time shows it: nobody is there to wake anybody.
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use bowline::error::{CloseCode, Side};
@@ -43,4 +44,19 @@ fn a_restored_session_whose_dialer_does_not_come_can_be_closed() {
         assert_eq!((code, side, clean), (CloseCode::Normal, Side::Local, false));
         assert_eq!(left, 0, "the disk has forgotten it");
     }
+}
+
+#[test]
+fn a_session_whose_first_dial_was_cut_short_is_not_restored() {
+    let deaf = Scenario::new("deaf", secs(60)).both(Conditions::new().block(true));
+    let finished = over(&deaf, 1, async |ends| {
+        let disk = Disk::new(ms(0), true);
+        let client = ends.start(Who::Client, Config::default(), Some(&disk));
+        let connect = client.endpoint.connect(ends.server_address(), ends.trust()).into_future();
+        tokio::time::timeout(secs(2), connect).await.expect_err("nobody answers so soon");
+        client.crash().await;
+        let client = ends.start(Who::Client, Config::default(), Some(&disk));
+        client.endpoint.restore().await.expect("the disk can be read").dialed.len()
+    });
+    assert_eq!(finished.output, Some(0));
 }

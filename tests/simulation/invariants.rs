@@ -19,15 +19,13 @@ pub(crate) struct Expected {
     pub(crate) bounds: Bounds,
     /// Guarantees of which at least one fact must have been judged.
     pub(crate) tested: Vec<Guarantee>,
-    /// An acceptor allows one session per identity, so that a dialer's second one ends its first.
-    pub(crate) single: bool,
 }
 
 impl Expected {
     /// What holds of any run: nothing is open at its end, and nothing storms.
     pub(crate) fn new() -> Self {
         let bounds = Bounds::new().dials(DIALS.0, DIALS.1);
-        Self { bounds, tested: Vec::new(), single: false }
+        Self { bounds, tested: Vec::new() }
     }
 }
 
@@ -48,7 +46,7 @@ pub(crate) fn violations(ledger: &Ledger, dials: &[Time], expected: &Expected) -
     let verdict = book.history.check(&expected.bounds);
     let mut found: Vec<String> = verdict.violations().iter().map(ToString::to_string).collect();
     found.extend(book.violations.iter().cloned());
-    found.extend(ends(&book, expected));
+    found.extend(ends(&book));
     found.extend(unknowns(&book));
     let untested = expected.tested.iter().filter(|guarantee| verdict.judged(**guarantee) == 0);
     found.extend(untested.map(|guarantee| format!("{guarantee}: nothing in the run tests it")));
@@ -80,14 +78,14 @@ pub(crate) fn words(name: &str, seed: u64, found: &[String]) -> Option<String> {
 }
 
 /// A session ends only when somebody wants it to.
-fn ends(book: &Book, expected: &Expected) -> Vec<String> {
+fn ends(book: &Book) -> Vec<String> {
     let mut found = Vec::new();
     for (session, life) in &book.sessions {
         for (who, (at, reason)) in &life.ended {
             let wanted = life.wanted.is_some_and(|wanted| wanted <= *at);
             let forgot =
                 book.forgot.get(&Who::Client).is_some_and(|times| times.iter().any(|time| time <= at));
-            if !may_end(*who, reason, wanted, expected.single && forgot) {
+            if !may_end(*who, reason, wanted, forgot || !life.dialed) {
                 found.push(format!("G1 no loss, at {at}: {}: ended, {reason}", peer(*who, *session)));
             }
         }

@@ -95,6 +95,8 @@ pub(crate) struct Life {
     pub(crate) ended: BTreeMap<Who, (Time, CloseReason)>,
     /// An application has asked for the end.
     pub(crate) wanted: Option<Time>,
+    /// Whether the dialer's application ever had it: a dial may fail after the acceptor has heard of it.
+    pub(crate) dialed: bool,
 }
 
 /// What an application is shown of a message.
@@ -179,6 +181,9 @@ impl Ledger {
         let attempt = if stored { attempt } else { Attempt { at: now, ..attempt } };
         let mut book = self.book();
         book.attempts.remove(&attempt.digest);
+        if book.abandoned.contains(&id.session) {
+            return;
+        }
         let lane = book.lane(attempt.who, id, &attempt.label, attempt.delivery);
         lane.redeliver = redeliver;
         let key = lane.key;
@@ -186,7 +191,7 @@ impl Ledger {
             book.history.at_least_once(key);
         }
         book.sent(key, id, &attempt);
-        if attempt.delivery.is_reliable() && !book.abandoned.contains(&id.session) {
+        if attempt.delivery.is_reliable() {
             book.open.insert(id, attempt.who);
         }
         book.settled = now;
@@ -325,8 +330,8 @@ impl Ledger {
     }
 
     /// A session lives at this end.
-    pub(crate) fn began(&self, session: SessionId) {
-        self.book().sessions.entry(session).or_default();
+    pub(crate) fn began(&self, who: Who, session: SessionId) {
+        self.book().sessions.entry(session).or_default().dialed |= who == Who::Client;
     }
 
     /// An application closes a session.

@@ -144,7 +144,7 @@ impl Program {
     /// Talks and listens in a session until it is over.
     async fn attend(&self, session: Session) {
         let id = session.id();
-        self.ledger().began(id);
+        self.ledger().began(self.who, id);
         self.stage.sessions().insert((self.who, id), session.clone());
         let watching = self.clone().watch(session.clone());
         self.spawn(watching);
@@ -366,7 +366,7 @@ impl Program {
                 ("bytes in the outbox", stats.outbox_bytes, doubt * (line.outbox.1 + LARGE_BYTES)),
                 ("messages in the inbox", stats.inbox_messages, doubt * messages),
                 ("bytes in the inbox", stats.inbox_bytes, doubt * (bytes + LARGE_BYTES)),
-                ("bytes of large messages in part", stats.partial_bytes, doubt * LARGE_BYTES),
+                ("bytes of messages in part", stats.partial_bytes, doubt * (bytes + LARGE_BYTES)),
             ];
             let (now, name) = (self.ledger().now(), peer(self.who, session));
             for (what, found, limit) in limits.into_iter().filter(|(_, found, limit)| found > limit) {

@@ -71,7 +71,7 @@ fn plan(seed: u64) -> (Plan, Expected) {
         tolerance: one_way + if faulty { secs(heal) } else { ms(20) },
         ..Plan::new(seed, scenario, channels)
     };
-    let expected = Expected { bounds: bounds(&plan), single: plan.disks[0].is_none(), ..Expected::new() };
+    let expected = Expected { bounds: bounds(&plan), ..Expected::new() };
     (plan, expected)
 }
 
