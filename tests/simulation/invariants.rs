@@ -98,7 +98,7 @@ fn may_end(who: Who, reason: &CloseReason, wanted: bool, replaced: bool) -> bool
         CloseCode::Normal => wanted,
         // Whoever closes and cannot tell.
         CloseCode::Unreachable => wanted,
-        CloseCode::Superseded => replaced && who == Who::Server,
+        CloseCode::Superseded => (replaced || wanted) && who == Who::Server,
         _ => false,
     }
 }

@@ -229,6 +229,9 @@ impl Ledger {
     pub(crate) fn resolved(&self, who: Who, id: MessageId, outcome: &Outcome) {
         let now = self.now();
         let mut book = self.book();
+        if book.abandoned.contains(&id.session) {
+            return;
+        }
         book.open.remove(&id);
         book.settled = now;
         let Some(lane) = book.lanes.get(&lane_id(who, id)) else { return };

@@ -81,9 +81,13 @@ fn bounds(plan: &Plan) -> Bounds {
         .connected_within(plan.settle)
         .drained_within(plan.settle)
         .dials(24, secs(5));
-    // Of large messages only the congestion window knows how long they take.
-    let large = plan.channels.iter().flat_map(|line| &line.talks).any(|talk| talk.large.0 > 0);
-    if large { bounds } else { bounds.independent_within(secs(5)) }
+    // How long much of anything takes only the congestion window knows.
+    let much = |talk: &Talk| talk.messages > 0 && (talk.large.0 > 0 || talk.size.1 > 10_000);
+    if plan.channels.iter().flat_map(|line| &line.talks).any(much) {
+        bounds
+    } else {
+        bounds.independent_within(secs(5))
+    }
 }
 
 fn disk(rng: &mut Rng) -> Option<(Duration, bool)> {

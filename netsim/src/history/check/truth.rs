@@ -72,7 +72,7 @@ impl Case<'_> {
                 });
             }
             Outcome::Rejected => {
-                let untold = |had| self.restarted_between(&channel.to, had, at);
+                let untold = |had| self.crashed_between(&channel.to, had, at);
                 self.expect(life.acknowledged.is_none_or(untold), G5, at, message, || {
                     "said to be Rejected, and the application had acknowledged it".into()
                 });
@@ -80,7 +80,7 @@ impl Case<'_> {
             Outcome::Expired | Outcome::Superseded | Outcome::Cancelled | Outcome::Dropped => {
                 // A process that took it and died before its store knew is another one now. What was given back, or is
                 // not acknowledged yet, nobody has.
-                let untold = |had| self.restarted_between(&channel.to, had, at);
+                let untold = |had| self.crashed_between(&channel.to, had, at);
                 let what = || format!("said to be {outcome}, and the application has it");
                 self.expect(life.acknowledged.is_none_or(untold), G7, at, message, what);
             }
