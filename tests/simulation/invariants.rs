@@ -85,7 +85,10 @@ fn ends(book: &Book) -> Vec<String> {
             let wanted = life.wanted.is_some_and(|wanted| wanted <= *at);
             let forgot =
                 book.forgot.get(&Who::Client).is_some_and(|times| times.iter().any(|time| time <= at));
-            if !may_end(*who, reason, wanted, forgot || !life.dialed) {
+            let replaced = forgot || !life.known_to.contains(&Who::Client);
+            // An acceptor that never heard the Confirm has dropped what it has not shown to anybody.
+            let unconfirmed = reason.code == CloseCode::Dropped && !life.known_to.contains(&Who::Server);
+            if !may_end(*who, reason, wanted, replaced) && !unconfirmed {
                 found.push(format!("G1 no loss, at {at}: {}: ended, {reason}", peer(*who, *session)));
             }
         }

@@ -17,6 +17,9 @@ use bowline_netsim::quic::Sim;
 use crate::process::Counts;
 use crate::world::Who;
 
+/// How long it may take to make a session.
+const MAKING: Duration = Duration::from_secs(12);
+
 /// The reference of one run. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
@@ -95,8 +98,9 @@ pub(crate) struct Life {
     pub(crate) ended: BTreeMap<Who, (Time, CloseReason)>,
     /// An application has asked for the end.
     pub(crate) wanted: Option<Time>,
-    /// Whether the dialer's application ever had it: a dial may fail after the acceptor has heard of it.
-    pub(crate) dialed: bool,
+    /// Which applications ever had it: a dial may fail after the acceptor has heard of it, and an acceptance after the
+    /// dialer has been welcomed.
+    pub(crate) known_to: BTreeSet<Who>,
 }
 
 /// What an application is shown of a message.
@@ -334,7 +338,15 @@ impl Ledger {
 
     /// A session lives at this end.
     pub(crate) fn began(&self, who: Who, session: SessionId) {
-        self.book().sessions.entry(session).or_default().dialed |= who == Who::Client;
+        let now = self.now();
+        let mut book = self.book();
+        book.sessions.entry(session).or_default().known_to.insert(who);
+        // A process that died while the session was being made has forgotten it, too.
+        let other = who.other();
+        let times = book.forgot.get(&other).cloned().unwrap_or_default();
+        for at in times.into_iter().filter(|at| now.since(*at) <= MAKING) {
+            book.history.forgot(at, &peer(other, session));
+        }
     }
 
     /// An application closes a session.

@@ -350,7 +350,7 @@ impl Program {
         // What had ended above the floor is there again after a restart, and so is what a durable peer had.
         let restarted =
             self.stage.plan.disks.iter().any(Option::is_some) && !self.stage.plan.crashes.is_empty();
-        let doubt = if restarted { 3 } else { 1 };
+        let doubt = if restarted { 1 + 2 * self.stage.plan.crashes.len() } else { 1 };
         // Until it is opened, a reliable channel has a credit that is never taken back (rule C2).
         let initial = bowline::protocol::types::Window::INITIAL;
         let (messages, bytes) = match line.delivery.is_reliable() {

@@ -108,7 +108,9 @@ impl Case<'_> {
         for (message, life) in self.history.messages.range(range) {
             progress.skipped.entry(message.sequence).or_insert(at);
             let unwanted = life.is_unwanted(at + self.bounds.tolerance);
-            let may = unwanted || life.sent.is_none() || self.was_forgotten(channel, life, at);
+            // Nobody is left to send what its sender has forgotten.
+            let lost = self.orphaned(channel, life) || self.was_forgotten(channel, life, at);
+            let may = unwanted || life.sent.is_none() || lost;
             self.expect(may, G4, at, *message, || "skipped although it had not expired".into());
             if let Some(delivered) = life.delivered().filter(|delivered| *delivered < at) {
                 let again = self.restarted_between(&channel.to, delivered, at);
