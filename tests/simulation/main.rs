@@ -8,10 +8,12 @@
 //! | `model`, `invariants` | what was sent, handed over and told, and what must hold of it: the guarantees |
 //! | `beside` | what a large transfer does to the messages beside it |
 //! | `endings` | how sessions end when nobody is there |
+//! | `forgotten` | what becomes of messages whose sender lost its memory |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
 
 mod beside;
 mod endings;
+mod forgotten;
 mod invariants;
 mod model;
 mod plan;

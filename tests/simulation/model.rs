@@ -18,7 +18,7 @@ use crate::process::Counts;
 use crate::world::Who;
 
 /// How long it may take to make a session.
-const MAKING: Duration = Duration::from_secs(12);
+const MAKING: Duration = Duration::from_secs(30);
 
 /// The reference of one run. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -31,6 +31,9 @@ use crate::world::Who;
 /// Seeds of an ordinary run of the tests.
 const SEEDS: u64 = 60;
 
+/// The most messages that a narrow channel holds.
+const NARROW: usize = 20;
+
 /// What must have happened in an ordinary run of all its seeds, at least so often.
 const MINIMA: &[(&str, u64)] = &[];
 
@@ -286,12 +289,17 @@ fn line(number: u64, heal: u64, rng: &mut Rng) -> Line {
     let mut line = Line::new(&format!("line {number}"), delivery, Talk::silent());
     line.redeliver = delivery.is_reliable() && rng.percent(30);
     if rng.percent(30) {
-        line.outbox = (rng.range(1, 20) as usize, 64 * 1024);
-        line.inbox = (rng.range(1, 20) as usize, 64 * 1024);
+        line.outbox = (rng.range(1, NARROW as u64) as usize, 64 * 1024);
+        line.inbox = (rng.range(1, NARROW as u64) as usize, 64 * 1024);
     }
     for who in Who::BOTH {
         if who == Who::Client || rng.percent(70) {
             line.talks[who as usize] = talk(delivery, heal, rng);
+        }
+        if line.outbox.0 <= NARROW {
+            // A window of a few messages makes each of them wait for a round trip.
+            let talk = &mut line.talks[who as usize];
+            talk.messages = talk.messages.min(30);
         }
         line.listens[who as usize] = listen(delivery, heal, rng);
     }
