@@ -3,6 +3,8 @@
 //! Whatever both ends see is written into a [`History`], whose checkers know the guarantees of any application; what only
 //! Bowline's users see (skipped counts, attempts, epochs, why a session ended) is looked at here, as it happens.
 
+mod crashes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -365,61 +367,10 @@ impl Ledger {
         book.sessions.entry(session).or_default().ended.insert(who, (now, reason));
     }
 
-    /// A process died; `keeps` says whether a disk remembers its sessions.
-    pub(crate) fn crashed(&self, who: Who, keeps: bool) {
-        let now = self.now();
-        let mut book = self.book();
-        let sessions: Vec<_> = book.sessions.keys().copied().collect();
-        for session in sessions {
-            let name = peer(who, session);
-            book.history.disconnected(now, &name);
-            match keeps {
-                true => book.history.restarted(now, &name),
-                false => book.history.forgot(now, &name),
-            }
-            if who == Who::Client && !keeps {
-                // It will never come back to this session.
-                Who::BOTH.iter().for_each(|who| book.history.gave_up(now, &peer(*who, session)));
-            }
-        }
-        if !keeps {
-            book.forgot.entry(who).or_default().push(now);
-            let Book { adrift, lanes, .. } = &mut *book;
-            adrift.retain(|id| !lanes.contains_key(&lane_id(who.other(), *id)));
-        }
-        let orphans: Vec<_> =
-            book.open.iter().filter(|(_, sender)| **sender == who).map(|(id, _)| *id).collect();
-        for id in orphans {
-            book.open.remove(&id);
-            if keeps {
-                book.set_adrift(now, who, id);
-            }
-        }
-        if keeps {
-            book.note_interrupted(who);
-            book.abandon(now, who);
-        }
-        // A successor's application knows nothing of what came before.
-        for ((from, ..), lane) in &mut book.lanes {
-            if *from == who.other() {
-                lane.last = None;
-                lane.attempts.clear();
-                lane.inherited |= keeps;
-            }
-        }
-        book.crashes.push((who, now));
-        *book.counts.entry(if keeps { "restarts" } else { "amnesias" }).or_insert(0) += 1;
-    }
-
     /// How many reliable messages have no end yet that their sender waits for, or have not arrived and nobody waits.
     pub(crate) fn unsettled(&self) -> usize {
         let book = self.book();
         book.open.len() + book.adrift.len()
-    }
-
-    /// Whether a session is one that its dialer has left behind.
-    pub(crate) fn is_abandoned(&self, session: SessionId) -> bool {
-        self.book().abandoned.contains(&session)
     }
 
     /// When something was last accepted, handed over or told.
@@ -478,58 +429,6 @@ impl Book {
             }
             self.epochs.insert((who, id.session), (id.epoch.value(), now));
         }
-    }
-
-    /// Of sessions that a dialer without memory has left behind. An acceptor that allows one for each identity ends them when
-    /// the next one comes; one that dies while it tells has them again, for as long as sessions are kept.
-    fn abandon(&mut self, now: Time, who: Who) {
-        if who == Who::Client {
-            return;
-        }
-        let forgot = self.forgot.get(&Who::Client).and_then(|times| times.last()).copied();
-        let Some(forgot) = forgot else { return };
-        let met =
-            |session: &SessionId| self.attached.get(&(Who::Client, *session)).is_none_or(|at| *at <= forgot);
-        let left: Vec<_> = self.sessions.keys().copied().filter(met).collect();
-        for session in left {
-            self.history.forgot(now, &peer(who, session));
-            self.history.gave_up(now, &peer(who, session));
-            self.abandoned.insert(session);
-            self.open.retain(|id, _| id.session != session);
-            self.adrift.retain(|id| id.session != session);
-        }
-    }
-
-    /// Sends that a crash has interrupted: a newer state that nobody was told to be accepted may have taken the place of
-    /// an older one.
-    fn note_interrupted(&mut self, who: Who) {
-        let Self { attempts, lanes, history, interrupted, .. } = self;
-        let of_him = attempts.values().filter(|attempt| attempt.who == who);
-        for attempt in of_him.filter(|attempt| interrupted.insert(attempt.digest)) {
-            for ((from, _, epoch, _), lane) in &*lanes {
-                if *from == who && lane.label == attempt.label {
-                    let message = lane.key.message(*epoch, u64::MAX - attempt.at.as_nanos());
-                    history.sent(attempt.at, message, Sent::new(attempt.digest).deadline(attempt.at));
-                    history.unattended(attempt.at, message);
-                }
-            }
-        }
-    }
-
-    /// The sender of a message began again: nobody waits for its receipt, but unless it says itself why not it arrives.
-    fn set_adrift(&mut self, now: Time, who: Who, id: MessageId) {
-        let Some(lane) = self.lanes.get(&lane_id(who, id)) else { return };
-        let message = lane.key.message(id.epoch.value(), id.sequence);
-        // What it wrote to somebody who had forgotten, and whom it has not met since, is unknown.
-        let met = self.attached.get(&(who, id.session)).copied().unwrap_or(Time::ZERO);
-        if self.forgot.get(&who.other()).is_some_and(|times| times.iter().any(|at| *at >= met)) {
-            return self.history.unattended(now, message);
-        }
-        let may_end = lane.withdrawn.contains(&id.sequence) || lane.delivery == Delivery::ReliableLatest;
-        if !may_end && !lane.delivered.contains(&id.sequence) && !self.mortal.contains(&id) {
-            self.adrift.insert(id);
-        }
-        self.history.unattended(now, message);
     }
 
     /// What only Bowline's users see: gaps are counted, and so are attempts.
