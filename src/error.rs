@@ -137,8 +137,7 @@ pub enum Outcome {
     },
     /// Its deadline passed before the peer's application had it. It was not handled.
     Expired,
-    /// A newer message took its place ([`ReliableLatest`](Delivery::ReliableLatest),
-    /// [`UnreliableSequenced`](Delivery::UnreliableSequenced)). It was not handled.
+    /// A newer message took its place ([`ReliableLatest`](Delivery::ReliableLatest)). It was not handled.
     Superseded,
     /// It was withdrawn ([`Receipt::cancel`](crate::Receipt::cancel)) before the peer's application had it. It was not handled.
     Cancelled,

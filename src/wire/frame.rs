@@ -36,7 +36,7 @@ pub struct Data {
     pub payload: Bytes,
 }
 
-/// How a message travels. The sender chooses, the receiver does not mind: sequences alone say what a message is.
+/// How a message travels. The sender chooses, within what its mode allows (rule C1): sequences alone say what a message is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Carrier {
     /// On the stream of its lane, behind the messages before it.

@@ -29,8 +29,9 @@ async fn goes_on_where_it_was(net: &Net, way: Way, mode: Delivery) {
     net.relay.allow(way, 9 * MIB);
     let receipt = out.send(payload(1, SIZE)).await.unwrap();
     let mut before = 0;
-    for round in 1..=2 {
-        until("a part", || peer.stats().partial_bytes > 2 * MIB * round).await;
+    // Less than may pass: a dead connection may use some of that up before it is given up.
+    for (round, part) in [(1, 6), (2, 14)] {
+        until("a part", || peer.stats().partial_bytes > part * MIB).await;
         // What is there is shown at both ends.
         let transfer = inbox.transfers()[0];
         assert_eq!((transfer.id, transfer.size), (receipt.id(), SIZE as u64));
@@ -39,7 +40,7 @@ async fn goes_on_where_it_was(net: &Net, way: Way, mode: Delivery) {
         let (held, counts) = (peer.stats().partial_bytes, net.relay.counts());
         before = held as u64;
         match round {
-            1 => net.relay.allow(way, 9 * MIB),
+            1 => net.relay.allow(way, 12 * MIB),
             _ => net.relay.allow_all(),
         }
         net.kill().await;
@@ -47,6 +48,7 @@ async fn goes_on_where_it_was(net: &Net, way: Way, mode: Delivery) {
             assert_eq!(*take(&mut inbox).await.payload(), payload(1, SIZE), "not what was sent");
             let again = passed(&net.relay.counts(), way) - passed(&counts, way);
             let rest = SIZE - held;
+            assert!(rest < 10 * MIB, "too little was there to tell the difference");
             assert!((rest..rest + rest / 4 + MIB).contains(&again), "{again} bytes for the missing {rest}");
         } else {
             // What survived is known, and more comes.

@@ -33,15 +33,14 @@ async fn urgent_messages_of_every_mode_overtake_what_is_queued() {
         let bulk = begun(&net, "bulk", ordered().priority(-1)).await;
         let files = begun(&net, "files", channel(Delivery::ReliableUnordered).priority(-1)).await;
         let mut urgent = begun(&net, "urgent", channel(mode).priority(1)).await;
-        net.relay.allow(Way::ToAcceptor, 600 * KIB);
+        // Enough for what is urgent and what the link had taken before it. In equal turns it would take half as much again.
+        net.relay.allow(Way::ToAcceptor, 400 * KIB);
         queue(&bulk, 200, 16 * KIB);
         queue(&files, 1, 8 * KIB * KIB);
-        queue(&urgent, 20, 500);
-        // All of it within a sixteenth of what was queued before.
-        while number(&take(&mut urgent.peer).await) != 20 {}
+        queue(&urgent, 400, 500);
+        while number(&take(&mut urgent.peer).await) != 400 {}
         let (bulk, files) = (bulk.peer_out.stats(), files.peer_out.stats());
-        assert!(bulk.received < 40, "{mode}: {bulk:?}");
-        assert!(files.partial_bytes < 600 * KIB, "{mode}: {files:?}");
+        assert!(bulk.received < 25 && files.partial_bytes < 400 * KIB, "{mode}: {bulk:?} {files:?}");
     }
 }
 

@@ -138,6 +138,8 @@ fn a_restarted_acceptor_hands_over_what_it_had_of_every_reliable_mode() {
         (receipts, older, file)
     });
     before.accepting.block_on(take_some(&mut jobs.inbox, 4, 500, &mut taken));
+    // Known as handled here, they are known so there, and do not come again.
+    before.dialing.block_on(until("four outcomes", || jobs.out.stats().handled == 4));
     let Before { acceptor, addr, dialing, accepting, pair, .. } = before;
     let mut events = pair.dialed.events();
     kill(accepting);

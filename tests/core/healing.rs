@@ -82,6 +82,8 @@ pub(crate) fn heal(world: &mut World) {
 /// Both sides finish every channel, and nothing is left of them; then the dialer closes, in an orderly way.
 fn leave(world: &mut World) {
     let sides = [Side::Dialer, Side::Acceptor];
+    // One that the peer has opened anew is opened here as well.
+    sides.into_iter().for_each(|side| (0..LABELS.len()).for_each(|label| open(world, side, label)));
     for side in sides {
         for label in LABELS {
             world.with(world.on(side), |peer, _, _| {
@@ -168,6 +170,7 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
             "a message beyond the end",
             "a label that is announced",
             "more is skipped than",
+            "fragments that overlap",
         ];
         // And a counter that was forgotten looks like another copy's.
         let contradiction = world.model.lied

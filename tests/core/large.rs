@@ -186,6 +186,27 @@ fn large_states_make_way_for_newer_ones() {
 }
 
 #[test]
+fn large_states_that_are_not_wanted_leave_no_older_one_without_an_end() {
+    let (mut world, first) = torn(Delivery::ReliableLatest, slow());
+    let second = world.say(Dialer, "chat", MAX_BODY);
+    // Of the first a part is here, and then it is skipped; the second is refused when its beginning has come.
+    let begun = |world: &mut World| {
+        world.with(world.on(Acceptor), |peer, _, _| {
+            let here = peer.machine.transfers(peer.channels["chat"].key);
+            here.iter().any(|transfer| transfer.id == second)
+        }) == Some(true)
+    };
+    assert!(world.run_until(secs(5), begun));
+    for _ in 0..2 {
+        world.with(world.on(Acceptor), |peer, model, now| peer.reject_transfer("chat", 1, model, now));
+    }
+    world.run(secs(5));
+    assert!(world.outcome(Dialer, first).is_some());
+    assert!(matches!(world.outcome(Dialer, second), Some(Outcome::Rejected { .. })));
+    assert_eq!(world.stats(Dialer, "chat").outbox_messages, 0);
+}
+
+#[test]
 fn large_states_that_were_torn_count_in_the_window_until_they_are_over() {
     let (mut world, first) = torn(Delivery::ReliableLatest, slow());
     let ids = [(); 2].map(|()| world.say(Dialer, "chat", MAX_BODY));

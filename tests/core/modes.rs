@@ -261,6 +261,26 @@ fn modes_a_newer_state_takes_the_place_of_one_that_is_not_taken() {
 }
 
 #[test]
+fn modes_a_restarted_sender_knows_which_state_is_the_newest() {
+    let shape = Shape { outbox: (1, 1 << 20), ..in_mode(Delivery::ReliableLatest) };
+    let settings = Settings { stores: [true, false], ..Settings::default() };
+    let mut world = connected_as(settings, &shape);
+    // The first is written; of the others all but the last are over before they leave.
+    world.say(Dialer, "chat", 10);
+    world.settle();
+    world.cut_now();
+    for _ in 0..3 {
+        world.say(Dialer, "chat", 10);
+    }
+    world.run(ms(10));
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(10));
+    assert_eq!(world.hear(Acceptor, "chat"), [3]);
+    world.run(secs(1));
+    assert_eq!(world.stats(Dialer, "chat").outbox_messages, 0);
+}
+
+#[test]
 fn modes_a_refused_newest_state_leaves_no_older_one_without_an_end() {
     let mut world = connected_as(Settings::default(), &in_mode(Delivery::ReliableLatest));
     let first = world.say(Dialer, "chat", 10);

@@ -352,6 +352,10 @@ impl World {
         self.tally.copies += 1;
         self.feed(id, side, frame.clone());
         let channel = data.channel;
+        // A deadline is said anew on each link, on the clock of whoever writes.
+        if data.deadline.is_some() {
+            return;
+        }
         let old = self.copied.insert(side, (epoch, frame.clone()));
         let Some((_, old)) = old.filter(|(of, old)| *of == epoch && name_of(old).is_some()) else { return };
         if self.readiness(id, side, name_of(&old).map_or(channel, |(channel, _)| channel)) == Readiness::Ready

@@ -9,7 +9,8 @@ use bowline::wire::{
 };
 
 use crate::link::Side;
-use crate::scene::{connected, ms, secs, stored};
+use crate::scene::{connected, connected_as, in_mode, ms, secs, stored};
+use crate::settings::MAX_LARGE;
 use crate::world::{MAX_MESSAGE, Settings, Who, World};
 
 fn data(channel: u32, sequence: u64, size: usize) -> Frame {
@@ -113,6 +114,102 @@ fn violations_end_the_session_with_their_reason() {
     let hello =
         |w: &mut World| Frame::Control(Control::Hello(Box::new(w.last_hello.clone().expect("a Hello"))));
     assert_violation(hello, "an attach message on an attached link");
+}
+
+/// The acceptor hears these from the dialer, who sends on "chat" in this mode; how its session ended, if it did.
+fn ends_in(mode: Delivery, frames: impl IntoIterator<Item = Frame>) -> Option<String> {
+    let mut frames: Vec<Frame> = frames.into_iter().collect();
+    let last = frames.pop();
+    let mut world = allowed(mode, frames);
+    hears(&mut world, last.expect("a frame"))
+}
+
+/// The acceptor hears these from the dialer, and takes them. (That the dialer never sent them is another matter.)
+fn allowed(mode: Delivery, frames: impl IntoIterator<Item = Frame>) -> World {
+    let mut world = connected_as(Settings::default(), &in_mode(mode));
+    let link = world.dialer.machine.attached().expect("a link");
+    for frame in frames {
+        world.feed(link, Side::Acceptor, frame);
+        assert_eq!(world.acceptor().and_then(|peer| peer.closed()), None);
+    }
+    world
+}
+
+fn piece(sequence: u64, size: u64, offset: u64, length: usize, carrier: Carrier) -> Frame {
+    let (channel, bytes) = (ChannelId(0), vec![0; length].into());
+    let (redelivered, deadline) = (false, None);
+    Frame::Body(Body { channel, sequence, redelivered, deadline, carrier, size, offset, bytes })
+}
+
+#[test]
+fn violations_in_the_pieces_of_large_messages() {
+    let part = |offset, length| piece(0, 90_000, offset, length, Carrier::Stream);
+    let gap = Some("a gap in a large message (rule W10)".to_owned());
+    assert_eq!(ends_in(Delivery::ReliableOrdered, [part(1, 1000)]), gap);
+    assert_eq!(ends_in(Delivery::ReliableOrdered, [part(0, 1000), part(1001, 1000)]), gap);
+    // More than once is allowed, also across what is there.
+    allowed(Delivery::ReliableOrdered, [part(0, 1000), part(0, 1000), part(500, 1000)]);
+    let other = [part(0, 1000), piece(0, 90_001, 1000, 1000, Carrier::Stream)];
+    let changes = "a large message that changes its size (rule W10)".to_owned();
+    assert_eq!(ends_in(Delivery::ReliableOrdered, other), Some(changes));
+    // Whole-size credit: what is promised counts.
+    let many = |sequence| piece(sequence, MAX_MESSAGE as u64, 0, 10, Carrier::Stream);
+    let credit = (MAX_LARGE / MAX_MESSAGE) as u64;
+    let beyond = "more than the window for large messages allows (rule C2)".to_owned();
+    assert_eq!(ends_in(Delivery::ReliableUnordered, (0..=credit).map(many)), Some(beyond));
+}
+
+#[test]
+fn violations_in_fragments() {
+    let part = |offset, length| piece(3, 3000, offset, length, Carrier::Datagram);
+    let overlap = Some("fragments that overlap (rule W12)".to_owned());
+    assert_eq!(ends_in(Delivery::Unreliable, [part(1000, 1000), part(0, 1001)]), overlap);
+    assert_eq!(ends_in(Delivery::Unreliable, [part(1000, 1000), part(1000, 1000)]), overlap);
+    assert_eq!(ends_in(Delivery::Unreliable, [part(1000, 1000), part(1999, 1000)]), overlap);
+    let other = piece(3, 3001, 2000, 1000, Carrier::Datagram);
+    assert_eq!(ends_in(Delivery::UnreliableSequenced, [part(1000, 1000), other]), overlap);
+    // In any order, with gaps that may be closed or not.
+    allowed(Delivery::Unreliable, [part(2000, 1000), part(0, 1000)]);
+    let reliable = Some("a fragment of a reliable message (rule W12)".to_owned());
+    assert_eq!(ends_in(Delivery::ReliableUnordered, [part(0, 1000)]), reliable);
+}
+
+#[test]
+fn violations_by_unreliable_messages_on_streams() {
+    for mode in [Delivery::Unreliable, Delivery::UnreliableSequenced] {
+        let own = "an unreliable message on a stream of its own (rule W10)".to_owned();
+        assert_eq!(ends_in(mode, [piece(0, 90_000, 0, 1000, Carrier::Stream)]), Some(own));
+        let on_stream = "an unreliable message on a stream (rule W10)".to_owned();
+        assert_eq!(ends_in(mode, [data(0, 0, 10)]), Some(on_stream));
+    }
+}
+
+#[test]
+fn violations_by_skips_beyond_the_window_or_the_end() {
+    let skip = |range: (u64, u64), end| {
+        move |w: &mut World| {
+            let mut lane = lane(0, "chat", 0, end);
+            lane.skipped = vec![range];
+            sending(w, vec![lane])
+        }
+    };
+    let beyond = "more is skipped than the window or the end of the channel allows";
+    assert_violation(skip((0, 2001), None), beyond);
+    assert_violation(skip((1999, u64::MAX), None), beyond);
+    assert_violation(skip((3, 5), Some(4)), beyond);
+    let mut world = connected(Settings::default(), &["chat"]);
+    let frame = skip((0, 2000), Some(2000))(&mut world);
+    let link = world.dialer.machine.attached().expect("a link");
+    world.feed(link, Side::Acceptor, frame);
+    assert_eq!(world.acceptor().and_then(|peer| peer.closed()), None);
+}
+
+#[test]
+fn violations_by_news_of_parts_that_were_never_sent() {
+    let never = "an acknowledgement of a message never sent";
+    assert_violation(|w| receiving(w, |lane| lane.partial = vec![(0, 10)]), never);
+    let verdict = Verdict { start: 0, end: 1, why: Why::Skipped };
+    assert_violation(|w| receiving(w, |lane| lane.verdicts = vec![verdict]), never);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! names the problem, the session is over, and another session of the endpoint does not notice (W13, G12).
 
 mod bytes;
+mod deliveries;
 mod lanes;
 mod messages;
 mod pieces;

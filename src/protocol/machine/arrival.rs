@@ -24,7 +24,7 @@ impl Machine {
         let Some((key, id)) = self.identify(link, data.channel, data.sequence, size, now) else { return };
         let on_stream = matches!(data.carrier, Carrier::Lane | Carrier::Stream);
         if on_stream && self.channels.get(key).is_some_and(|channel| !channel.inbox.is_reliable()) {
-            return self.violation(link, "an unreliable message on a stream (rule W10)", now);
+            return self.violation(link, "an unreliable message on a stream (rule C1)", now);
         }
         let message = Delivered {
             id,

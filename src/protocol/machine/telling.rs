@@ -375,6 +375,7 @@ impl Machine {
             let outcome = Outcome::Rejected { reason: reason.clone() };
             ended += local.outbox.resolve_unwritten(&outcome);
         }
+        local.outbox.newest_is_over();
         local.outbox.detect_loss(rtt, now);
         local.refused = lane.refused;
         local.peer_ended |= lane.ended;

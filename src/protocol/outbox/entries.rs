@@ -92,6 +92,10 @@ impl Entries {
         self.queue.iter()
     }
 
+    pub(super) fn last_mut(&mut self) -> Option<&mut Entry> {
+        self.queue.back_mut()
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.queue.iter_mut()
     }

@@ -63,8 +63,9 @@ impl Outbox {
         self.gave_up = true;
     }
 
-    /// Perhaps the newest state has ended here: then it will not take the place of those before it at the peer.
-    pub(super) fn newest_is_over(&mut self) {
+    /// Perhaps the newest state is over, and never was whole at the peer: then it has not taken the place of those before
+    /// it there.
+    pub fn newest_is_over(&mut self) {
         if self.next.checked_sub(1).is_some_and(|newest| self.resolved.contains(newest)) {
             self.make_way(self.next);
         }
@@ -82,10 +83,8 @@ impl Outbox {
 
     /// A newer state is about to be sent: the one before it is not written (again).
     pub(super) fn supersede(&mut self) {
-        let Some(sequence) = self.next.checked_sub(1) else { return };
-        let Some(entry) = self.entries.get_mut(sequence).filter(|entry| entry.state == State::Open) else {
-            return;
-        };
+        let Some(entry) = self.entries.last_mut().filter(|entry| entry.state == State::Open) else { return };
+        let sequence = entry.sequence;
         if !entry.written {
             self.resolve(sequence, sequence + 1, &Outcome::Superseded);
             return;

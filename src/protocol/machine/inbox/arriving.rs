@@ -121,17 +121,17 @@ impl Inbox {
         };
         if body.carrier == Carrier::Fragments || body.carrier == Carrier::Datagram {
             if self.mode.is_reliable() {
-                return (Arrival::Violation("a fragment of a reliable message (rule W12)"), None);
+                return (Arrival::Violation("a fragment of a reliable message (rule C1)"), None);
             }
             let limit = usize::try_from(self.room.bytes).unwrap_or(usize::MAX);
             return match self.fragments.take(body, deadline, limit) {
                 Ok(Some(payload)) => whole(payload, redelivered, deadline),
                 Ok(None) => (Arrival::Part, None),
-                Err(_) => (Arrival::Violation("fragments that overlap (rule W12)"), None),
+                Err(_) => (Arrival::Violation("fragments that overlap (rule N2)"), None),
             };
         }
         if !self.mode.is_reliable() {
-            return (Arrival::Violation("an unreliable message on a stream of its own (rule W10)"), None);
+            return (Arrival::Violation("an unreliable message on a stream of its own (rule C1)"), None);
         }
         if self.knows(sequence) {
             return (Arrival::Duplicate, None);
@@ -154,9 +154,9 @@ impl Inbox {
                 }
                 whole(part.bytes.freeze(), part.redelivered, part.deadline)
             }
-            Err(BadPiece::Gap) => (Arrival::Violation("a gap in a large message (rule W10)"), None),
+            Err(BadPiece::Gap) => (Arrival::Violation("a gap in a large message (rule C2)"), None),
             Err(BadPiece::OtherSize) => {
-                (Arrival::Violation("a large message that changes its size (rule W10)"), None)
+                (Arrival::Violation("a large message that changes its size (rule C2)"), None)
             }
         }
     }
