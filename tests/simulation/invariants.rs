@@ -86,10 +86,7 @@ fn ends(book: &Book) -> Vec<String> {
             let forgot =
                 book.forgot.get(&Who::Client).is_some_and(|times| times.iter().any(|time| time <= at));
             let replaced = forgot || !life.known_to.contains(&Who::Client);
-            // An acceptor that never heard the Confirm has dropped what it has not shown to anybody.
-            let new = !life.known_to.contains(&Who::Server) || book.forgot.contains_key(&Who::Server);
-            let unconfirmed = reason.code == CloseCode::Dropped && new;
-            if !may_end(*who, reason, wanted, replaced) && !unconfirmed {
+            if !may_end(*who, reason, wanted, replaced) {
                 found.push(format!("G1 no loss, at {at}: {}: ended, {reason}", peer(*who, *session)));
             }
         }

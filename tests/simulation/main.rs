@@ -12,8 +12,11 @@
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
 
 mod beside;
+mod crowd;
 mod endings;
+mod exhaustive;
 mod forgotten;
+mod gate;
 mod invariants;
 mod model;
 mod plan;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bowline::{ChannelConfig, Config, Delivery, OnReset, ReconnectPolicy};
 use bowline_netsim::Scenario;
 
+use crate::gate::Trap;
 use crate::world::Who;
 
 pub(crate) fn ms(millis: u64) -> Duration {
@@ -35,6 +36,7 @@ pub(crate) struct Plan {
     pub(crate) crashes: Vec<Crash>,
     pub(crate) channels: Vec<Line>,
     pub(crate) closes: Vec<Close>,
+    pub(crate) traps: Vec<Trap>,
 }
 
 /// A process dies, and another begins.
@@ -154,6 +156,7 @@ impl Plan {
             disks: [None, None],
             crashes: Vec::new(),
             closes: Vec::new(),
+            traps: Vec::new(),
             scenario,
             channels,
         }

@@ -20,6 +20,9 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, UdpPoller};
 use tokio::task::AbortHandle;
 
+use crate::gate::Gate;
+use crate::world::Who;
+
 /// Polls of one process in one millisecond of virtual time: beyond that it spins (G15).
 const POLLS_MAX: u64 = 300_000;
 
@@ -37,10 +40,11 @@ pub(crate) struct Process {
 /// What dies with a process.
 pub(crate) struct Life {
     sim: Sim,
+    who: Who,
     host: HostId,
+    gate: Arc<Gate>,
     dead: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
-    sockets: Mutex<Vec<Arc<AtomicBool>>>,
     /// When it bound a socket to any port: that is, dialed.
     dials: Arc<Mutex<Vec<Time>>>,
     /// When a task of it panicked.
@@ -72,28 +76,23 @@ impl Process {
         // Handles that were dropped just now may have woken somebody.
         tokio::task::yield_now().await;
     }
-
-    /// Every socket that there is now goes dead, in both directions and for ever; later ones work.
-    pub(crate) fn cut_sockets(&self) {
-        for cut in lock(&self.life.sockets).drain(..) {
-            cut.store(true, Ordering::Relaxed);
-        }
-    }
 }
 
 impl Life {
     pub(crate) fn new(
         sim: Sim,
-        host: HostId,
+        (who, host): (Who, HostId),
+        gate: Arc<Gate>,
         dials: Arc<Mutex<Vec<Time>>>,
         panics: Arc<Mutex<Vec<Time>>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             sim,
+            who,
             host,
+            gate,
             dead: AtomicBool::new(false),
             tasks: Mutex::default(),
-            sockets: Mutex::default(),
             dials,
             panics,
             polls: Mutex::new((Time::ZERO, 0)),
@@ -120,8 +119,8 @@ impl Life {
         if polls.1 > POLLS_MAX {
             // Whoever spins in virtual time never comes to an end by itself, and neither would the test.
             eprintln!(
-                "G15 no storm, at {now}: {:?} was polled {POLLS_MAX} times, and time stands still",
-                self.host
+                "G15 no storm, at {now}: the {} was polled {POLLS_MAX} times, and time stands still",
+                self.who.name()
             );
             std::process::abort();
         }
@@ -130,7 +129,7 @@ impl Life {
 
 impl fmt::Debug for Life {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Life").field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("Life").field("who", &self.who).finish_non_exhaustive()
     }
 }
 
@@ -195,7 +194,9 @@ impl SocketFactory for Sockets {
             lock(&life.dials).push(life.sim.now());
         }
         let cut = Arc::new(AtomicBool::new(false));
-        lock(&life.sockets).push(cut.clone());
+        if life.who == Who::Client {
+            life.gate.guard(cut.clone());
+        }
         Ok(Arc::new(Plug { inner, life, cut }))
     }
 }
@@ -220,6 +221,10 @@ impl AsyncUdpSocket for Plug {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let packets = transmit.segment_size.map_or(1, |size| transmit.contents.len().div_ceil(size));
+        if !self.is_cut() {
+            self.life.gate.passes(self.life.who, packets as u64);
+        }
         if self.is_cut() { Ok(()) } else { self.inner.try_send(transmit) }
     }
 

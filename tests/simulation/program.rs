@@ -134,10 +134,12 @@ impl Program {
             self.spawn(async move { program.attend(session).await });
         }
         while let Some(incoming) = endpoint.accept().await {
-            if let Ok(session) = incoming.accept().await {
-                let program = self.clone();
-                self.spawn(async move { program.attend(session).await });
-            }
+            let program = self.clone();
+            self.spawn(async move {
+                if let Ok(session) = incoming.accept().await {
+                    program.attend(session).await;
+                }
+            });
         }
     }
 

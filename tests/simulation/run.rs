@@ -33,6 +33,21 @@ pub(crate) struct Outcome {
     pub(crate) changes: Vec<Time>,
     /// How long it took until everything was settled after the network had healed.
     pub(crate) settled: Option<Duration>,
+    /// How many packets each host sent, and how many traps of the plan were sprung.
+    pub(crate) passed: ([u64; 2], usize),
+}
+
+impl Outcome {
+    /// The longest wait for a reliable message, and the longest since the network last changed.
+    pub(crate) fn waits(&self) -> (Duration, Duration) {
+        let book = self.ledger.book();
+        let beyond = |(accepted, handed): &(Time, Time)| {
+            let changes = self.changes.iter().filter(|at| *at <= handed);
+            handed.since(*changes.max().unwrap_or(accepted).max(accepted))
+        };
+        let wait = book.waits.iter().map(|(accepted, handed)| handed.since(*accepted)).max();
+        (wait.unwrap_or_default(), book.waits.iter().map(beyond).max().unwrap_or_default())
+    }
 }
 
 /// Runs a plan.
@@ -41,15 +56,16 @@ pub(crate) fn run(plan: &Plan, expected: &Expected) -> Outcome {
     let network = path.plan.clone();
     let limit = plan.heal + plan.settle * 3 + secs(120);
     let finished = over_path(path, limit, plan.seed, async |ends: Ends| {
+        ends.gate.set(plan.traps.clone());
         let stage = Stage::new(ends.clone(), plan.clone());
         let settled = play(&stage).await;
         let ledger = stage.ledger.clone();
         let mut found = violations(&ledger, &ends.dials(), expected);
         found.extend(ends.panics().iter().map(|at| format!("G12 no panic, at {at}: a task panicked")));
-        (found, ledger, settled)
+        (found, ledger, settled, ends.gate.passed())
     });
     let coverage = network.coverage(&finished.world, finished.at);
-    let (mut found, ledger, settled) = finished.output.expect("every wait of a run has a limit");
+    let (mut found, ledger, settled, passed) = finished.output.expect("every wait of a run has a limit");
     if settled.is_none() {
         found.insert(0, format!("G13 recovery: {} messages are not settled", ledger.unsettled()));
     }
@@ -71,7 +87,8 @@ pub(crate) fn run(plan: &Plan, expected: &Expected) -> Outcome {
         *counts.entry(what).or_insert(0) += count;
     }
     let changes = finished.world.happenings().iter().map(|happening| happening.at).collect();
-    Outcome { found, counts, changes, trace: finished.world.into_trace(), coverage, ledger, settled }
+    let trace = finished.world.into_trace();
+    Outcome { found, counts, changes, trace, coverage, ledger, settled, passed }
 }
 
 /// Plays a plan to its end. How long it took to settle after the network had healed.

@@ -12,7 +12,7 @@ use bowline_netsim::{Scenario, Time};
 
 use crate::invariants::{Expected, require};
 use crate::plan::{Close, Line, Plan, Talk, ms, secs};
-use crate::run::{Outcome, run};
+use crate::run::run;
 use crate::seeds;
 use crate::world::{Who, over};
 
@@ -65,17 +65,6 @@ fn plan(scenario: &Scenario, heartbeat: Duration, seed: u64) -> Plan {
     Plan { heartbeat, closes, ..Plan::new(seed, scenario.clone(), lines(scenario)) }
 }
 
-/// The longest wait for a message, and the longest since the network last changed.
-fn waits(outcome: &Outcome) -> (Duration, Duration) {
-    let book = outcome.ledger.book();
-    let beyond = |(accepted, handed): &(Time, Time)| {
-        let changes = outcome.changes.iter().filter(|at| *at <= handed);
-        handed.since(*changes.max().unwrap_or(accepted).max(accepted))
-    };
-    let wait = book.waits.iter().map(|(accepted, handed)| handed.since(*accepted)).max();
-    (wait.unwrap_or_default(), book.waits.iter().map(beyond).max().unwrap_or_default())
-}
-
 fn live_through(name: &str, scenario: &Scenario, patience: &Patience) {
     for seed in seeds::many(SEEDS) {
         let mut expected = Expected::new();
@@ -89,7 +78,7 @@ fn live_through(name: &str, scenario: &Scenario, patience: &Patience) {
             let never = unexercised.never.iter().filter(|it| !it.fault.starts_with("a silence"));
             found.extend(never.map(|it| format!("the run tests nothing: {it}")));
         }
-        let (wait, beyond) = waits(&outcome);
+        let (wait, beyond) = outcome.waits();
         println!("{name} {seed}: longest wait {wait:?}, {beyond:?} since a change; {:?}", outcome.counts);
         if wait > patience.wait {
             found.push(format!("somebody waited for {wait:?}, limit {:?}", patience.wait));

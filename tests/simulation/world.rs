@@ -12,6 +12,7 @@ use bowline_netsim::quic::{Finished, Sim, simulate};
 use bowline_netsim::{HostId, Path, Scenario, Time};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ED25519, SerialNumber};
 
+use crate::gate::Gate;
 use crate::process::{Disk, Inside, Life, Process, Sockets};
 
 const PORT: u16 = 4433;
@@ -81,6 +82,7 @@ pub(crate) struct Ends {
     seed: u64,
     /// Processes so far: each has its own randomness.
     processes: Arc<AtomicU64>,
+    pub(crate) gate: Arc<Gate>,
     dials: Arc<Mutex<Vec<Time>>>,
     panics: Arc<Mutex<Vec<Time>>>,
 }
@@ -99,9 +101,11 @@ pub(crate) fn over_path<T>(
 ) -> Finished<T> {
     let hosts = [path.clients[0], path.server];
     let server_address = SocketAddr::new(path.server_address, PORT);
+    let nat = path.plan.nats().next();
     let run = async |sim: Sim| {
         let (processes, dials, panics) = Default::default();
-        program(Ends { sim, hosts, server_address, seed, processes, dials, panics }).await
+        let gate = Arc::new(Gate::new(sim.clone(), nat));
+        program(Ends { sim, hosts, server_address, seed, processes, gate, dials, panics }).await
     };
     simulate(path.world, limit, run).expect("the system gives a runtime")
 }
@@ -137,7 +141,9 @@ impl Ends {
 
     /// Starts a process on a host: the server listens, the client only dials.
     pub(crate) fn start(&self, who: Who, config: Config, disk: Option<&Disk>) -> Process {
-        let life = Life::new(self.sim.clone(), self.host(who), self.dials.clone(), self.panics.clone());
+        let (dials, panics) = (self.dials.clone(), self.panics.clone());
+        let life =
+            Life::new(self.sim.clone(), (who, self.host(who)), self.gate.clone(), dials, panics);
         let number = self.processes.fetch_add(1, Ordering::Relaxed);
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());
