@@ -83,7 +83,7 @@ fn require(name: &'static str, packets: &[u64], patience: Duration, run: impl Fn
 
 fn drop_each(name: &'static str, change: impl Fn(Scenario, Conditions) -> Scenario + Sync) {
     let packets = seeds::asked().unwrap_or_else(|| (1..=PACKETS).collect());
-    require(name, &packets, ms(1_500), |packet| {
+    require(name, &packets, ms(200), |packet| {
         let scenario = change(line(), Conditions::new().drop([packet]));
         let outcome = run(&chat(scenario), &Expected::new());
         let happened = outcome.counts.get("packets lost") == Some(&1);
@@ -104,7 +104,7 @@ fn each_packet_of_the_server_is_lost_once() {
 #[test]
 fn the_nat_gives_another_port_before_each_packet() {
     let packets = seeds::asked().unwrap_or_else(|| (1..=PACKETS).collect());
-    require("the_nat_gives_another_port_before_each_packet", &packets, ms(4_000), |packet| {
+    require("the_nat_gives_another_port_before_each_packet", &packets, ms(200), |packet| {
         let mut plan = chat(line());
         plan.traps = vec![Trap { who: Who::Client, packet, act: Act::Rebind }];
         let outcome = run(&plan, &Expected::new());
@@ -118,7 +118,7 @@ fn cut_each(name: &'static str, who: Who, closer: Who) {
     let all = run(&episode(closer), &Expected::new());
     let count = all.passed.0[who as usize];
     let packets = seeds::asked().unwrap_or_else(|| (1..=count).collect());
-    require(name, &packets, ms(8_000), |packet| {
+    require(name, &packets, ms(5_000), |packet| {
         let mut plan = episode(closer);
         plan.traps.push(Trap { who, packet, act: Act::Cut });
         let outcome = run(&plan, &Expected::new());

@@ -6,10 +6,14 @@
 //! | `process` | processes that can be killed, and disks that stay |
 //! | `plan`, `program`, `run` | what happens in a run, what the programs do, and the run itself |
 //! | `model`, `invariants` | what was sent, handed over and told, and what must hold of it: the guarantees |
+//! | `scenarios` | the named scenarios of netsim, and what users notice of each |
+//! | `random`, `weather`, `report` | a swarm of random runs, replayed by their seeds |
+//! | `exhaustive`, `gate` | one fault at every place of a run |
 //! | `beside` | what a large transfer does to the messages beside it |
 //! | `endings` | how sessions end when nobody is there |
 //! | `forgotten` | what becomes of messages whose sender lost its memory |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
+//! | `crowd`, `seeds` | many runs on all cores, and which |
 
 mod beside;
 mod crowd;
@@ -23,10 +27,12 @@ mod plan;
 mod process;
 mod program;
 mod random;
+mod report;
 #[path = "../core/rng.rs"]
 mod rng;
 mod run;
 mod scenarios;
 mod seeds;
 mod survival;
+mod weather;
 mod world;

@@ -351,6 +351,12 @@ impl Ledger {
         }
     }
 
+    /// An acceptor's side of a session that was not confirmed in time is gone. The dialer may have it nevertheless.
+    pub(crate) fn unmade(&self, who: Who, session: SessionId) {
+        let now = self.now();
+        self.book().history.forgot(now, &peer(who, session));
+    }
+
     /// An application closes a session.
     pub(crate) fn closes(&self, session: SessionId) {
         let now = self.now();

@@ -136,8 +136,10 @@ impl Program {
         while let Some(incoming) = endpoint.accept().await {
             let program = self.clone();
             self.spawn(async move {
-                if let Ok(session) = incoming.accept().await {
-                    program.attend(session).await;
+                let id = incoming.session();
+                match incoming.accept().await {
+                    Ok(session) => program.attend(session).await,
+                    Err(_) => program.ledger().unmade(program.who, id),
                 }
             });
         }

@@ -5,43 +5,90 @@
 //! the plan every message has its end.
 //!
 //! ```console
-//! cargo test --test simulation random                                        # a fixed number of seeds
-//! SEED=17 cargo test --test simulation random -- --nocapture                 # one of them again
-//! SEEDS=100000 cargo test --release --test simulation random -- --nocapture  # a long search, with its progress
+//! cargo test --test simulation random                          # the seeds from 0 on, as many as SEEDS says below
+//! SEED=17 cargo test --test simulation random -- --nocapture   # one of them again, with its plan
+//! SEEDS=100000 REPORT=sweep.html cargo test --release --test simulation random -- --nocapture
+//! SEEDS=5000..6000 cargo test --release --test simulation random -- --nocapture
 //! ```
+//!
+//! The long ones tell how far they are; `REPORT` names the page on which they say afterwards how it went.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::time::Duration;
 
 use bowline::{Delivery, ReconnectPolicy};
 use bowline_netsim::history::Bounds;
-use bowline_netsim::{Access, Conditions, Dependence, NatConfig, NatStep, Refresh, Scenario, Step};
+use bowline_netsim::run_twice;
 
+use crate::crowd;
 use crate::invariants::{Expected, words};
 use crate::plan::{Close, Crash, Line, Listen, MESSAGE_MAX, Plan, Talk, ms, secs};
 use crate::process::Counts;
+use crate::report::{Point, page};
 use crate::rng::Rng;
-use crate::run::run;
+use crate::run::{Outcome, run};
 use crate::seeds;
+use crate::weather::Weather;
 use crate::world::Who;
 
 /// Seeds of an ordinary run of the tests.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 400;
+
+/// Seeds that are run twice.
+const TWICE: u64 = 12;
 
 /// The most messages that a narrow channel holds.
 const NARROW: usize = 20;
 
-/// What must have happened in an ordinary run of all its seeds, at least so often.
-const MINIMA: &[(&str, u64)] = &[];
+/// What must have happened in an ordinary run, at least so often: about half of what did.
+const MINIMA: &[(&str, u64)] = &[
+    ("amnesias", 120),
+    ("restarts", 65),
+    ("restored", 48),
+    ("closes", 210),
+    ("resumed", 130),
+    ("reset", 26),
+    ("suspected", 130),
+    ("recovered", 55),
+    ("reconnecting", 210),
+    ("peer offline", 44),
+    ("path changed", 110),
+    ("handled", 14_000),
+    ("handed over again", 1_800),
+    ("redelivered", 60),
+    ("rejected", 200),
+    ("expired", 1_500),
+    ("superseded", 3_000),
+    ("cancelled", 220),
+    ("unknown", 230),
+    ("stalls", 320),
+    ("packets lost", 4_000),
+    ("packets blocked", 7_000),
+    ("packets reordered", 5_600),
+    ("packets duplicated", 10_000),
+    ("packets corrupted", 540),
+    ("packets too big", 2_000),
+    ("packets without room", 2_600),
+    ("mappings rebound", 88),
+    ("mappings forgotten", 48),
+    ("mappings expired", 2),
+];
 
-/// A plan out of a seed.
-fn plan(seed: u64) -> (Plan, Expected) {
+/// One random run.
+struct Case {
+    plan: Plan,
+    expected: Expected,
+    /// What makes it hard.
+    faults: Vec<&'static str>,
+}
+
+/// A run out of a seed.
+fn case(seed: u64) -> Case {
     let mut rng = Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5EED);
     let heal = rng.range(6, 25);
     let weather = Weather::new(&mut rng);
+    let mut faults = weather.names();
     let crashing = rng.percent(40);
     let disks = [disk(&mut rng), disk(&mut rng)];
     let crashes = if crashing { crashes(heal, &mut rng) } else { Vec::new() };
@@ -53,10 +100,14 @@ fn plan(seed: u64) -> (Plan, Expected) {
     if rng.percent(12) {
         let at = Some(ms(rng.range(1_000, heal * 1_000)));
         closes.push(Close { who, at, drain });
+        faults.push("early ends");
     }
     closes.push(Close { who, at: None, drain: secs(5) });
     let policy = if rng.percent(80) { ReconnectPolicy::Responsive } else { ReconnectPolicy::Standard };
     let faulty = weather.is_bad() || !crashes.is_empty() || closes.len() > 1;
+    for crash in &crashes {
+        faults.push(if disks[crash.who as usize].is_some() { "restarts" } else { "amnesias" });
+    }
     // The cap of the backoff, an attempt, and three round trips; and what the backlog takes.
     let settle = match policy {
         ReconnectPolicy::Standard => secs(64 + 10),
@@ -75,7 +126,9 @@ fn plan(seed: u64) -> (Plan, Expected) {
         ..Plan::new(seed, scenario, channels)
     };
     let expected = Expected { bounds: bounds(&plan), ..Expected::new() };
-    (plan, expected)
+    faults.sort_unstable();
+    faults.dedup();
+    Case { plan, expected, faults }
 }
 
 fn bounds(plan: &Plan) -> Bounds {
@@ -107,181 +160,6 @@ fn crashes(heal: u64, rng: &mut Rng) -> Vec<Crash> {
         .collect();
     crashes.sort_by_key(|crash| crash.at);
     crashes
-}
-
-/// Which faults the network of a run has.
-#[derive(Clone, Copy, Debug)]
-struct Weather {
-    loss: bool,
-    bursts: bool,
-    jitter: bool,
-    reorder: bool,
-    duplicate: bool,
-    corrupt: bool,
-    blackouts: bool,
-    one_way_blackouts: bool,
-    stalls: bool,
-    slow: bool,
-    rebinds: bool,
-    short_timers: bool,
-    detours: bool,
-    narrow: bool,
-    moves: bool,
-}
-
-impl Weather {
-    fn new(rng: &mut Rng) -> Self {
-        // One run in eight has a good network: there the programs alone make trouble.
-        let calm = rng.percent(12);
-        let mut roll = |percent| rng.percent(percent) && !calm;
-        Self {
-            loss: roll(50),
-            bursts: roll(30),
-            jitter: roll(50),
-            reorder: roll(30),
-            duplicate: roll(30),
-            corrupt: roll(15),
-            blackouts: roll(40),
-            one_way_blackouts: roll(20),
-            stalls: roll(20),
-            slow: roll(25),
-            rebinds: roll(35),
-            short_timers: roll(15),
-            detours: roll(20),
-            narrow: roll(15),
-            moves: roll(15),
-        }
-    }
-
-    fn is_bad(&self) -> bool {
-        self.loss
-            || self.reorder
-            || self.corrupt
-            || self.blackouts
-            || self.one_way_blackouts
-            || self.stalls
-            || self.slow
-            || self.rebinds
-            || self.short_timers
-            || self.detours
-            || self.narrow
-            || self.moves
-    }
-
-    /// The network, and the longest way through it that has no queue.
-    fn scenario(&self, heal: u64, rng: &mut Rng) -> (Duration, Scenario) {
-        let delay = ms(*rng.pick(&[1, 5, 10, 25, 60, 150, 300]));
-        let mut conditions = Conditions::new().delay(delay);
-        let mut longest = delay;
-        if self.loss {
-            conditions = conditions.loss(*rng.pick(&[0.5, 2.0, 5.0, 15.0, 30.0]));
-            if self.bursts {
-                conditions = conditions.burst(rng.range(2, 10) as f64);
-            }
-        }
-        if self.jitter {
-            let jitter = ms(rng.range(1, 60));
-            longest += jitter;
-            conditions = conditions.jitter(jitter);
-        }
-        if self.reorder {
-            conditions = conditions.reorder(*rng.pick(&[1.0, 10.0, 30.0]), ms(rng.range(1, 80)));
-        }
-        if self.duplicate {
-            conditions = conditions.duplicate(*rng.pick(&[1.0, 10.0, 30.0]));
-        }
-        if self.corrupt {
-            conditions = conditions.corrupt(*rng.pick(&[0.5, 3.0]));
-        }
-        if self.slow {
-            conditions = conditions
-                .rate(*rng.pick(&[256_000, 1_000_000, 5_000_000]))
-                .queue_bytes(*rng.pick(&[20_000, 150_000, 1_000_000]));
-        }
-        let mut scenario = Scenario::new("random", secs(heal)).both(conditions);
-        let behind_nat = self.rebinds || self.short_timers || rng.percent(50);
-        if behind_nat {
-            scenario = scenario.nat(self.nat(rng));
-        }
-        if self.moves {
-            let other = Access::new().both(Conditions::new().delay(delay)).nat(NatConfig::linux());
-            let from = rng.range(1_000, heal * 1_000 / 2);
-            scenario = scenario
-                .other(other)
-                .step(Step::between(ms(from), ms(from + 1_000)).move_after(ms(0), ms(3_000)));
-        }
-        for _ in 0..rng.range(1, 3) {
-            scenario = self.trouble(scenario, heal, &mut longest, rng);
-        }
-        let healthy = Conditions::new()
-            .loss(0.0)
-            .reorder(0.0, Duration::ZERO)
-            .duplicate(0.0)
-            .corrupt(0.0)
-            .jitter(Duration::ZERO)
-            .unlimited()
-            .queue_bytes(10_000_000)
-            .mtu(1_500)
-            .block(false)
-            .stall(false);
-        // Just before the liveness phase: the step must be within the scenario.
-        (longest, scenario.step(Step::at(ms(heal * 1_000 - 1)).both(healthy)))
-    }
-
-    fn nat(&self, rng: &mut Rng) -> NatConfig {
-        let mut nat = if rng.percent(50) { NatConfig::linux() } else { NatConfig::new() };
-        if rng.percent(40) {
-            nat = nat.mapping(Dependence::AddressAndPortDependent).preserve_ports(false);
-        }
-        if self.short_timers {
-            let timeout = secs(rng.range(3, 10));
-            nat = nat.timeout(timeout).refresh(Refresh::Outbound);
-        }
-        nat
-    }
-
-    /// One more of each kind of step that this weather has.
-    fn trouble(&self, mut scenario: Scenario, heal: u64, longest: &mut Duration, rng: &mut Rng) -> Scenario {
-        let latest = heal * 1_000 - 500;
-        let span = |rng: &mut Rng, most: u64| {
-            let length = rng.range(20, most.min(latest / 2));
-            let at = rng.range(100, latest - length);
-            (ms(at), ms(length))
-        };
-        let block = Conditions::new().block(true);
-        if self.blackouts {
-            let (at, length) = span(rng, 15_000);
-            scenario = scenario.step(Step::at(at).lasting(length).both(block.clone()));
-        }
-        if self.one_way_blackouts {
-            let (at, length) = span(rng, 8_000);
-            let step = Step::at(at).lasting(length);
-            scenario = scenario.step(if rng.percent(50) { step.up(block) } else { step.down(block) });
-        }
-        if self.stalls {
-            let (at, length) = span(rng, 3_000);
-            let stalled = Conditions::new().stall(true);
-            scenario = scenario.step(Step::at(at).lasting(length).both(stalled));
-        }
-        if self.detours {
-            let (at, length) = span(rng, 10_000);
-            let delay = ms(rng.range(1, 400));
-            *longest = (*longest).max(delay + ms(60));
-            scenario = scenario.step(Step::at(at).lasting(length).both(Conditions::new().delay(delay)));
-        }
-        if self.narrow {
-            let (at, length) = span(rng, 10_000);
-            let mtu = rng.range(1_280, 1_480) as u16;
-            scenario = scenario.step(Step::at(at).lasting(length).both(Conditions::new().mtu(mtu)));
-        }
-        if self.rebinds {
-            let (at, _) = span(rng, 21);
-            let what =
-                *rng.pick(&[NatStep::RebindPorts, NatStep::RebindAddress, NatStep::Forget, NatStep::Reboot]);
-            scenario = scenario.step(Step::at(at).nat(what));
-        }
-        scenario
-    }
 }
 
 fn line(number: u64, heal: u64, rng: &mut Rng) -> Line {
@@ -341,53 +219,36 @@ fn listen(delivery: Delivery, heal: u64, rng: &mut Rng) -> Listen {
 
 #[test]
 fn random() {
-    let seeds = seeds::many(SEEDS);
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let (failures, counts) = (Mutex::new(BTreeMap::new()), Mutex::new(Counts::new()));
-    let slowest = Mutex::new((Duration::ZERO, 0));
-    let work = || {
-        while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
-            let (plan, expected) = plan(seed);
-            let outcome = match catch_unwind(AssertUnwindSafe(|| run(&plan, &expected))) {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    let words = words("random", seed, &["G12 no panic: the run panicked".into()]);
-                    let words = words.unwrap_or_default();
-                    println!("{words}");
-                    failures.lock().unwrap().insert(seed, words);
-                    continue;
-                }
-            };
-            if let Some(words) = words("random", seed, &outcome.found) {
-                println!("{words}");
-                failures.lock().unwrap().insert(seed, words);
-            }
-            for (what, count) in &outcome.counts {
-                *counts.lock().unwrap().entry(what).or_insert(0) += count;
-            }
-            if let Some(settled) = outcome.settled {
-                let mut slowest = slowest.lock().unwrap();
-                *slowest = (*slowest).max((settled, seed));
-            }
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            if done % (seeds.len() / 100).max(10) == 0 {
-                println!("{done} of {} seeds, {} failed", seeds.len(), failures.lock().unwrap().len());
-            }
+    let seeds = seeds::many().unwrap_or_else(|| (0..SEEDS).collect());
+    let asked = seeds::asked().is_some();
+    let tell = |seed: &u64| {
+        let case = case(*seed);
+        if asked {
+            println!("{}\n{:#?}", case.plan.scenario.to_toml().unwrap_or_default(), case.plan);
         }
+        let outcome = run(&case.plan, &case.expected);
+        if asked {
+            println!("{:#?}\ntrace {}, settled in {:?}", outcome.found, outcome.trace.hash(), outcome.settled);
+        }
+        (outcome, case)
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(seeds.len());
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-    let (failures, counts) = (failures.into_inner().unwrap(), counts.into_inner().unwrap());
-    println!("slowest to settle: {:?}; {counts:#?}", slowest.into_inner().unwrap());
+    let mut swarm = Swarm { total: seeds.len(), ..Swarm::default() };
+    crowd::each(&seeds, tell, |seed, result| swarm.note(*seed, result));
+    println!("{:#?}", swarm.counts);
+    if let Ok(file) = env::var("REPORT") {
+        std::fs::write(&file, page(&swarm.points, &swarm.counts)).expect("the report can be written");
+        println!("the report is in {file}");
+    }
+    let failures = &swarm.failures;
     assert!(
         failures.is_empty(),
-        "{} seeds failed:\n{}",
-        failures.len(),
-        failures.into_values().next().unwrap()
+        "seeds {:?} failed:\n{}",
+        failures.keys(),
+        failures.values().next().map_or("", String::as_str)
     );
     if seeds.len() as u64 >= SEEDS {
         for (what, least) in MINIMA {
-            let count = counts.get(what).copied().unwrap_or(0);
+            let count = swarm.counts.get(what).copied().unwrap_or(0);
             assert!(
                 count >= *least,
                 "{count} {what}, at least {least} were to be expected: the swarm tests less than it did"
@@ -396,43 +257,56 @@ fn random() {
     }
 }
 
-#[test]
-fn debug_one() {
-    for seed in seeds::asked().unwrap_or_default() {
-        let (plan, expected) = plan(seed);
-        println!(
-            "{}\n{:#?} {:?} {:?} {:?} {:?}\n{:#?}",
-            plan.scenario.to_toml().unwrap(),
-            plan.crashes,
-            plan.disks,
-            plan.closes,
-            plan.policy,
-            plan.heartbeat,
-            plan.channels
-        );
-        let outcome = run(&plan, &expected);
-        println!("{:#?}", outcome.found.iter().take(3).collect::<Vec<_>>());
-        println!("{:#?} {:?} {:?}", outcome.found, outcome.counts, outcome.settled);
-        let history = format!("{:?}", outcome.ledger.book().history);
-        if let Ok(seqs) = std::env::var("SEQS") {
-            for seq in seqs.split(',') {
-                for part in history
-                    .split("MessageKey { ")
-                    .filter(|part| part.contains(&format!(", sequence: {seq} }}")))
-                {
-                    println!("HIST {part}");
-                }
-            }
-            println!("PEERS {}", history.split("peers:").last().unwrap());
+/// What became of many runs.
+#[derive(Default)]
+struct Swarm {
+    total: usize,
+    points: Vec<Point>,
+    failures: BTreeMap<u64, String>,
+    counts: Counts,
+}
+
+impl Swarm {
+    fn note(&mut self, seed: u64, result: Option<(Outcome, Case)>) {
+        let panicked = || vec!["G12 no panic: the run panicked".to_owned()];
+        let found = result.as_ref().map_or_else(panicked, |(outcome, _)| outcome.found.clone());
+        let failure = words("random", seed, &found);
+        if let Some(words) = &failure {
+            println!("{words}");
+            self.failures.insert(seed, words.clone());
         }
-        println!("SESSIONS {:?}", outcome.ledger.book().sessions);
-        let from: f64 = std::env::var("FROM").unwrap().parse().unwrap();
-        let to: f64 = std::env::var("TO").unwrap().parse().unwrap();
-        for e in outcome.trace.events().iter().filter(|e| {
-            let t = e.at.as_nanos() as f64 / 1e9;
-            t >= from && t < to
-        }) {
-            println!("{e}");
+        let (settled, faults) = match &result {
+            Some((outcome, case)) => (outcome.settled, case.faults.clone()),
+            None => (None, case(seed).faults),
+        };
+        for (what, count) in result.iter().flat_map(|(outcome, _)| &outcome.counts) {
+            *self.counts.entry(what).or_insert(0) += count;
+        }
+        self.points.push(Point { seed, faults, settled, failure });
+        let done = self.points.len();
+        if done.is_multiple_of((self.total / 100).max(10)) {
+            println!("{done} of {} seeds, {} failed", self.total, self.failures.len());
         }
     }
+}
+
+/// The same seed is the same run, packet by packet; and another one is another.
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let seeds: Vec<u64> = seeds::asked().unwrap_or_else(|| (0..TWICE).collect());
+    let hashes = std::sync::Mutex::new(BTreeSet::new());
+    crowd::require_each(&seeds, |seed| {
+        let once = || {
+            let case = case(*seed);
+            run(&case.plan, &case.expected).trace
+        };
+        match run_twice(once) {
+            Ok(trace) => {
+                hashes.lock().expect("it only grows").insert(trace.hash().to_string());
+                None
+            }
+            Err(divergence) => Some(format!("seed {seed}: {divergence}")),
+        }
+    });
+    assert_eq!(hashes.into_inner().expect("it only grows").len(), seeds.len(), "two seeds, one run");
 }

@@ -14,6 +14,7 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ED25519, SerialN
 
 use crate::gate::Gate;
 use crate::process::{Disk, Inside, Life, Process, Sockets};
+use crate::rng::Rng;
 
 const PORT: u16 = 4433;
 
@@ -145,10 +146,7 @@ impl Ends {
         let life =
             Life::new(self.sim.clone(), (who, self.host(who)), self.gate.clone(), dials, panics);
         let number = self.processes.fetch_add(1, Ordering::Relaxed);
-        let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
-        seed[8..16].copy_from_slice(&number.to_le_bytes());
-        seed[16] = who as u8;
+        let seed = Rng::new(self.seed.rotate_left(16) ^ number << 1 ^ who as u64).bytes();
         let mut builder = Endpoint::with_parts(Parts {
             sockets: Arc::new(Sockets(life.clone())),
             runtime: Arc::new(Inside(life.clone())),
