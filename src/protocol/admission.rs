@@ -133,7 +133,8 @@ impl Admission {
             }
         }
         // A session that merely expired, or was never confirmed, is one that its dialer may well create again.
-        let for_good = |reason: &CloseReason| !matches!(reason.code, CloseCode::Expired | CloseCode::Reattach);
+        let for_good =
+            |reason: &CloseReason| !matches!(reason.code, CloseCode::Expired | CloseCode::Reattach);
         let Some(reason) = reason.filter(for_good) else { return };
         let tombstone = Tombstone { binding: known.binding, reason, until: now + TOMBSTONE };
         self.tombstones.insert(session, tombstone);

@@ -24,7 +24,10 @@ pub(crate) fn each<T: Sync, R: Send>(
 }
 
 /// Does each, and fails with the words of the first one that says something, after all are done.
-pub(crate) fn require_each<T: Sync + Send + Ord + Copy>(things: &[T], run: impl Fn(&T) -> Option<String> + Sync) {
+pub(crate) fn require_each<T: Sync + Send + Ord + Copy>(
+    things: &[T],
+    run: impl Fn(&T) -> Option<String> + Sync,
+) {
     let mut failures = BTreeMap::new();
     each(things, run, |thing, words| {
         if let Some(words) = words.unwrap_or_else(|| Some("it panicked".to_owned())) {

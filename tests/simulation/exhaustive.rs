@@ -45,8 +45,7 @@ fn chat(scenario: Scenario) -> Plan {
 fn episode(closer: Who) -> Plan {
     let mut files = Line::new("files", Delivery::ReliableUnordered, Talk::chat(1, ms(100)));
     files.talks.iter_mut().for_each(|talk| talk.large = (100, 80_000));
-    let lines =
-        vec![Line::new("chat", Delivery::ReliableOrdered, Talk::chat(4, ms(40))), files];
+    let lines = vec![Line::new("chat", Delivery::ReliableOrdered, Talk::chat(4, ms(40))), files];
     let mut plan = plan(line(), lines, closer);
     plan.traps = vec![Trap { who: Who::Client, packet: 40, act: Act::Cut }];
     plan
@@ -66,7 +65,12 @@ fn judge(name: &str, packet: u64, outcome: &Outcome, patience: Duration) -> Opti
     words(&format!("exhaustive::{name}"), packet, &found)
 }
 
-fn require(name: &'static str, packets: &[u64], patience: Duration, run: impl Fn(u64) -> (Outcome, bool) + Sync) {
+fn require(
+    name: &'static str,
+    packets: &[u64],
+    patience: Duration,
+    run: impl Fn(u64) -> (Outcome, bool) + Sync,
+) {
     let longest = std::sync::Mutex::new(Duration::ZERO);
     crowd::require_each(packets, |packet| {
         let (outcome, happened) = run(*packet);

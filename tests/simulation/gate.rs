@@ -69,7 +69,8 @@ impl Gate {
             inner.passed[who as usize] += packets;
             let now = before + 1..=before + packets;
             let sprung = |trap: &Trap| trap.who == who && now.contains(&trap.packet);
-            let acts: Vec<Act> = inner.traps.iter().filter(|trap| sprung(trap)).map(|trap| trap.act).collect();
+            let acts: Vec<Act> =
+                inner.traps.iter().filter(|trap| sprung(trap)).map(|trap| trap.act).collect();
             inner.sprung += acts.len();
             acts
         };

@@ -86,7 +86,9 @@ fn ends(book: &Book) -> Vec<String> {
             let forgot =
                 book.forgot.get(&Who::Client).is_some_and(|times| times.iter().any(|time| time <= at));
             let replaced = forgot || !life.known_to.contains(&Who::Client);
-            if !may_end(*who, reason, wanted, replaced) {
+            // A dialer gives up when its first attempt comes to nothing, which the acceptor may have thought the best of.
+            let never_made = reason.code == CloseCode::Dropped && !life.known_to.contains(&Who::Client);
+            if !may_end(*who, reason, wanted, replaced) && !never_made {
                 found.push(format!("G1 no loss, at {at}: {}: ended, {reason}", peer(*who, *session)));
             }
         }

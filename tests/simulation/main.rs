@@ -12,6 +12,7 @@
 //! | `beside` | what a large transfer does to the messages beside it |
 //! | `endings` | how sessions end when nobody is there |
 //! | `forgotten` | what becomes of messages whose sender lost its memory |
+//! | `stores` | what a process has said, and what its successor remembers |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
 //! | `crowd`, `seeds` | many runs on all cores, and which |
 
@@ -33,6 +34,7 @@ mod rng;
 mod run;
 mod scenarios;
 mod seeds;
+mod stores;
 mod survival;
 mod weather;
 mod world;

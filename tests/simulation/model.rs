@@ -45,7 +45,7 @@ pub(crate) struct Book {
     /// Those that have a deadline.
     mortal: BTreeSet<MessageId>,
     pub(crate) sessions: BTreeMap<SessionId, Life>,
-    /// Messages whose sender was left in doubt, when, and whether it was to send them again rather than that.
+    /// Messages whose sender was left in doubt, when, and whether it may have heard of that later than it was known.
     pub(crate) unknown: Vec<(Time, MessageId, Who, bool)>,
     pub(crate) violations: Vec<String>,
     pub(crate) counts: Counts,
@@ -205,6 +205,12 @@ impl Ledger {
         book.note_epoch(now, attempt.who, id);
     }
 
+    /// The session ended while a disk was writing it: it may have been accepted, and be on its way, or have taken the place
+    /// of an older state.
+    pub(crate) fn interrupted(&self, attempt: &Attempt) {
+        self.book().note_interrupted(|other| other.digest == attempt.digest);
+    }
+
     /// It was not accepted.
     pub(crate) fn refused(&self, attempt: Attempt) {
         self.book().attempts.remove(&attempt.digest);
@@ -257,7 +263,9 @@ impl Ledger {
         if reliable {
             *book.counts.entry(name).or_insert(0) += 1;
             if outcome == history::Outcome::Unknown {
-                book.unknown.push((now, id, who, redeliver));
+                // Whoever withdraws a message asks what became of it only then.
+                let late = redeliver || book.lanes[&lane_id(who, id)].withdrawn.contains(&id.sequence);
+                book.unknown.push((now, id, who, late));
             }
         }
     }

@@ -257,9 +257,9 @@ impl Program {
 
     fn give_up(&self, attempt: Attempt, error: &SendError) {
         assert!(matches!(error, SendError::Closed(_)), "a send failed: {error}");
-        // With a disk it may have been accepted, and be on its way.
-        if self.stage.plan.disks[self.who as usize].is_none() {
-            self.ledger().refused(attempt);
+        match self.stage.plan.disks[self.who as usize] {
+            Some(_) => self.ledger().interrupted(&attempt),
+            None => self.ledger().refused(attempt),
         }
     }
 

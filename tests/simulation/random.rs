@@ -228,7 +228,12 @@ fn random() {
         }
         let outcome = run(&case.plan, &case.expected);
         if asked {
-            println!("{:#?}\ntrace {}, settled in {:?}", outcome.found, outcome.trace.hash(), outcome.settled);
+            println!(
+                "{:#?}\ntrace {}, settled in {:?}",
+                outcome.found,
+                outcome.trace.hash(),
+                outcome.settled
+            );
         }
         (outcome, case)
     };

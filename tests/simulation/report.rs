@@ -76,7 +76,9 @@ pub(crate) fn page(points: &[Point], counts: &Counts) -> String {
     for one in &names {
         let _ = write!(out, "</tr><tr><th class=\"r\">{one}</th>");
         for other in &names {
-            out.push_str(&fields.get(&(*one, *other)).map_or("<td></td>".to_owned(), |it| cell(it, one, other)));
+            out.push_str(
+                &fields.get(&(*one, *other)).map_or("<td></td>".to_owned(), |it| cell(it, one, other)),
+            );
         }
     }
     out.push_str("</tr></table>");

@@ -143,8 +143,7 @@ impl Ends {
     /// Starts a process on a host: the server listens, the client only dials.
     pub(crate) fn start(&self, who: Who, config: Config, disk: Option<&Disk>) -> Process {
         let (dials, panics) = (self.dials.clone(), self.panics.clone());
-        let life =
-            Life::new(self.sim.clone(), (who, self.host(who)), self.gate.clone(), dials, panics);
+        let life = Life::new(self.sim.clone(), (who, self.host(who)), self.gate.clone(), dials, panics);
         let number = self.processes.fetch_add(1, Ordering::Relaxed);
         let seed = Rng::new(self.seed.rotate_left(16) ^ number << 1 ^ who as u64).bytes();
         let mut builder = Endpoint::with_parts(Parts {

@@ -5,7 +5,7 @@ use bowline::{Delivery, SessionId};
 use bowline_netsim::Time;
 use bowline_netsim::history::Sent;
 
-use super::{Book, Ledger, lane_id, peer};
+use super::{Attempt, Book, Ledger, lane_id, peer};
 use crate::world::Who;
 
 impl Ledger {
@@ -47,7 +47,7 @@ impl Ledger {
             }
         }
         if keeps {
-            book.note_interrupted(who);
+            book.note_interrupted(|attempt| attempt.who == who);
             book.abandon(now, who);
         }
         // A successor's application knows nothing of what came before.
@@ -91,12 +91,12 @@ impl Book {
 
     /// Sends that a crash has interrupted: a newer state that nobody was told to be accepted may have taken the place of
     /// an older one.
-    fn note_interrupted(&mut self, who: Who) {
+    pub(super) fn note_interrupted(&mut self, which: impl Fn(&Attempt) -> bool) {
         let Self { attempts, lanes, history, interrupted, .. } = self;
-        let of_him = attempts.values().filter(|attempt| attempt.who == who);
-        for attempt in of_him.filter(|attempt| interrupted.insert(attempt.digest)) {
+        let asked = attempts.values().filter(|attempt| which(attempt));
+        for attempt in asked.filter(|attempt| interrupted.insert(attempt.digest)) {
             for ((from, _, epoch, _), lane) in &*lanes {
-                if *from == who && lane.label == attempt.label {
+                if *from == attempt.who && lane.label == attempt.label {
                     let message = lane.key.message(*epoch, u64::MAX - attempt.at.as_nanos());
                     history.sent(attempt.at, message, Sent::new(attempt.digest).deadline(attempt.at));
                     history.unattended(attempt.at, message);
