@@ -18,12 +18,19 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Two peers in this process hold a conversation; nothing is asked and nothing is read
-    Demo,
+    /// Two peers in this process hold a conversation over a bad network; nothing is asked and nothing is read
+    Demo(DemoArgs),
     /// Wait for a peer, one at a time
     Listen(ListenArgs),
     /// Dial a peer that listens
     Connect(ConnectArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Write one JSON object a line instead, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

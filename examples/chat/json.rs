@@ -20,12 +20,13 @@ impl Page for JsonLines {
             return Ok(());
         }
         // In one piece: a reader that sees anything of a line sees all of it.
-        out.write_all(line(notice).as_bytes())?;
+        out.write_all(line(notice).end().as_bytes())?;
         out.flush()
     }
 }
 
-fn line(notice: &Notice) -> String {
+/// What is said of a notice; more may be added.
+pub(crate) fn line(notice: &Notice) -> Line {
     match notice {
         Notice::Listening { addr, fingerprint, .. } => {
             Line::new("listening").field("addr", addr.to_string()).field("fingerprint", fingerprint.as_str())
@@ -61,18 +62,17 @@ fn line(notice: &Notice) -> String {
         Notice::Problem(text) => Line::new("problem").field("text", text.as_str()),
         Notice::Closed(reason) => Line::new("closed").close_reason(reason),
     }
-    .end()
 }
 
 /// A JSON object with its fields in the order in which they are added.
-struct Line(String);
+pub(crate) struct Line(String);
 
 impl Line {
-    fn new(event: &str) -> Self {
+    pub(crate) fn new(event: &str) -> Self {
         Self("{".to_owned()).field("event", event)
     }
 
-    fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         if self.0.len() > 1 {
             self.0.push(',');
         }
@@ -102,7 +102,8 @@ impl Line {
             .field("text", reason.as_str())
     }
 
-    fn end(mut self) -> String {
+    /// The whole line.
+    pub(crate) fn end(mut self) -> String {
         self.0.push_str("}\n");
         self.0
     }

@@ -1,7 +1,7 @@
 //! Two people chat over Bowline: a whole program in small rooms, meant to be read.
 //!
 //! ```text
-//! chat demo                                    two peers in one process, no questions asked
+//! chat demo                                    two peers in one process, and a bad network between them
 //! chat listen                                  waits for a peer, and says how to reach it
 //! chat connect ADDR --fingerprint F            dials one
 //! ```
@@ -41,7 +41,7 @@ use cli::{Cli, Command};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let result: Result<(), Box<dyn Error>> = match Cli::parse().command {
-        Command::Demo => demo::run().await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Listen(args) => listen::run(args).await,
         Command::Connect(args) => connect::run(args).await,
     };

@@ -270,8 +270,62 @@ fn a_mistake_on_the_command_line_is_code_2_and_a_clear_message() {
 }
 
 #[test]
-fn the_demo_counts_what_it_did() {
+fn the_demo_shows_a_bad_network_and_counts_what_it_did() {
     let demo = Chat::start(&["demo"]).wait();
     assert_eq!((demo.code, demo.stderr.as_str()), (Some(0), ""));
-    assert_eq!(demo.rest.last().unwrap(), "sent=214 handled=214 lost=0 doubled=0 out_of_order=0");
+    assert_eq!(demo.rest.last().unwrap(), "sent=221 handled=221 lost=0 doubled=0 out_of_order=0");
+    let mut lines = demo.rest.iter();
+    for shown in [
+        "the NAT gives bob a port",
+        "rain: 15 % of the packets",
+        "the NAT closes bob's port",
+        "ada   * the peer is at 127.0.0.1:",
+        "the network goes dark for 5 s",
+        "bob   * the peer does not answer",
+        "the network is there again",
+        "✓ ✓✓ It is dark in here.",
+        "a hundred lines each, at once",
+        "the rain is over",
+        " packets ",
+        "the longest wait for a message was ",
+    ] {
+        assert!(
+            lines.any(|line| line.contains(shown)),
+            "{shown:?} is missing, or not in its place: {demo:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_demo_is_lines_of_json_on_request() {
+    let demo = Chat::start(&["demo", "--json"]).wait();
+    assert_eq!((demo.code, demo.stderr.as_str()), (Some(0), ""));
+    let events: Vec<Value> = demo.rest.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let find = |kind: &str| events.iter().position(|event| event["event"] == kind).expect(kind);
+    let first = [find("network"), find("mapped"), find("conditions"), find("rebound"), find("path_changed")];
+    assert!(first.is_sorted() && first[0] == 0, "{first:?}");
+    assert_eq!(events[find("path_changed")]["who"], "ada");
+
+    // What is said in the dark waits until there is light again.
+    let (dark, light) = (find("blocked"), find("unblocked"));
+    let in_the_dark: Vec<&Value> =
+        events[dark..light].iter().filter(|event| event["event"] == "accepted").collect();
+    assert!(!in_the_dark.is_empty());
+    for said in in_the_dark {
+        let handled = |event: &Value| event["id"] == said["id"] && event["outcome"] == "handled";
+        assert!(events.iter().position(handled).expect("it was handled") > light, "{said}");
+    }
+
+    let figures = &events[find("figures")];
+    let dropped: u64 =
+        ["lost", "blocked", "unmapped"].iter().map(|cause| figures[cause].as_u64().unwrap()).sum();
+    assert_eq!(figures["dropped"], dropped);
+    let accepted = events.iter().filter(|event| event["event"] == "accepted").count();
+    let summary = events.last().unwrap();
+    assert_eq!(summary["event"], "summary");
+    assert_eq!((&summary["sent"], &summary["handled"]), (&accepted.into(), &accepted.into()));
+    for none in ["lost", "doubled", "out_of_order"] {
+        assert_eq!(summary[none], 0, "{none}");
+    }
+    assert!(summary["longest_wait_ms"].as_u64().unwrap() > 0);
 }

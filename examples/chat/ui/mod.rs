@@ -5,7 +5,7 @@
 
 mod draw;
 mod editor;
-mod plain;
+pub(crate) mod plain;
 mod terminal;
 mod view;
 
