@@ -94,10 +94,15 @@ impl Book {
     pub(super) fn note_interrupted(&mut self, which: impl Fn(&Attempt) -> bool) {
         let Self { attempts, lanes, history, interrupted, .. } = self;
         let asked = attempts.values().filter(|attempt| which(attempt));
-        for attempt in asked.filter(|attempt| interrupted.insert(attempt.digest)) {
+        for attempt in asked {
+            if !interrupted.insert(attempt.digest) {
+                continue;
+            }
+            // A number that nobody is given, beyond all others.
+            let number = u64::MAX - interrupted.len() as u64;
             for ((from, _, epoch, _), lane) in &*lanes {
                 if *from == attempt.who && lane.label == attempt.label {
-                    let message = lane.key.message(*epoch, u64::MAX - attempt.at.as_nanos());
+                    let message = lane.key.message(*epoch, number);
                     history.sent(attempt.at, message, Sent::new(attempt.digest).deadline(attempt.at));
                     history.unattended(attempt.at, message);
                 }
