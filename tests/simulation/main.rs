@@ -13,11 +13,13 @@
 //! | `endings` | how sessions end when nobody is there |
 //! | `forgotten` | what becomes of messages whose sender lost its memory |
 //! | `stores` | what a process has said, and what its successor remembers |
+//! | `dormant` | clients that are not heard, or go to the background |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
 //! | `crowd`, `seeds` | many runs on all cores, and which |
 
 mod beside;
 mod crowd;
+mod dormant;
 mod endings;
 mod exhaustive;
 mod forgotten;
