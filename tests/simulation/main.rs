@@ -16,6 +16,7 @@
 //! | `dormant` | clients that are not heard, or go to the background |
 //! | `learning` | the adaptive heartbeat beside NATs that forget |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
+//! | `moves` | other networks, NATs that give another port every second, rebindings in a bulk transfer |
 //! | `crowd`, `seeds` | many runs on all cores, and which |
 
 mod beside;
@@ -28,6 +29,7 @@ mod gate;
 mod invariants;
 mod learning;
 mod model;
+mod moves;
 mod plan;
 mod process;
 mod program;

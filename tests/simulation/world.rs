@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bowline::endpoint::Parts;
 use bowline::{Clock, Config, Endpoint, Identity, Session, Trust};
 use bowline_netsim::quic::{Finished, Sim, simulate};
-use bowline_netsim::{HostId, Path, Scenario, Time};
+use bowline_netsim::{Change, Conditions, Direction, HostId, Path, Scenario, Time};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ED25519, SerialNumber};
 
 use crate::gate::Gate;
@@ -91,6 +91,21 @@ pub(crate) struct Ends {
 /// Runs a program on the two ends of a scenario, for at most its duration.
 pub(crate) fn over<T>(scenario: &Scenario, seed: u64, program: impl AsyncFnOnce(Ends) -> T) -> Finished<T> {
     over_path(scenario.build(seed).expect("the scenario is sound"), scenario.duration(), seed, program)
+}
+
+/// The same, with a delay each way between the NAT and the server: what the NAT drops the server learns half a round trip later.
+pub(crate) fn over_beyond<T>(
+    delay: Duration,
+    scenario: &Scenario,
+    seed: u64,
+    program: impl AsyncFnOnce(Ends) -> T,
+) -> Finished<T> {
+    let mut path = scenario.build(seed).expect("the scenario is sound");
+    for direction in [Direction::Up, Direction::Down] {
+        let change = Change::Link(path.server_link, direction, Box::new(Conditions::new().delay(delay)));
+        path.world.change_at(Time::ZERO, change).expect("the delay is possible");
+    }
+    over_path(path, scenario.duration(), seed, program)
 }
 
 /// The same over a path that was built already, and perhaps changed.
