@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::acceptor::probed::Probes;
 use super::environment::{Environment, lock};
@@ -60,6 +60,8 @@ pub(super) struct Parked {
     pub(super) established: Established,
     pub(super) hello: Box<Hello>,
     pub(super) slot: Slot,
+    /// Dropped when it waits no more.
+    pub(super) waits: oneshot::Sender<()>,
 }
 
 /// One of the connections that may be on their way at once.

@@ -34,6 +34,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// The probe timeout is at least this, so that a path of microseconds is not suspected by a scheduler's delay.
 const PTO_MIN: Duration = Duration::from_millis(100);
 
+/// What the peer has seen of a beat is told within this.
+const NEWS_WITHIN: Duration = Duration::from_secs(2);
+
 /// By how many tenths so many first intervals are shortened at most.
 const SPREADING: (u8, u32) = (4, 5);
 
@@ -51,6 +54,8 @@ pub struct Heart {
     beats: u8,
     /// When something we sent was last known to have arrived; `None` before the first time.
     evidence: Option<Instant>,
+    /// When that came after a long rest.
+    woke: Option<Instant>,
     /// Shortens this interval at random, so that many dialers do not beat together.
     jitter: u8,
     last_sample: Option<(Instant, u64)>,
@@ -109,6 +114,7 @@ impl Heart {
             parity: false,
             beats: 0,
             evidence: None,
+            woke: None,
             jitter: 0,
             last_sample: None,
         }
@@ -199,7 +205,10 @@ impl Heart {
 
     fn proved(&mut self, at: Instant) -> bool {
         let suspect = self.is_suspect();
-        self.evidence = Some(at);
+        let before = self.evidence.replace(at);
+        if before.is_some_and(|before| at.saturating_duration_since(before) >= self.interval / 2) {
+            self.woke = Some(at);
+        }
         if self.beats == 0 {
             return suspect;
         }
@@ -209,6 +218,14 @@ impl Heart {
         let due = if self.told { at + self.interval - shorter } else { at };
         self.state = State::Resting { due };
         suspect
+    }
+
+    /// Whether what the peer tells now of this side's address follows from a rest of at least half an interval. If not,
+    /// something else than time has made the NAT forget.
+    pub fn has_rested(&self, now: Instant) -> bool {
+        let is_after = |since: &Instant| now.saturating_duration_since(*since) <= NEWS_WITHIN;
+        let rests = |evidence: Instant| now.saturating_duration_since(evidence) >= self.interval / 2;
+        self.woke.as_ref().is_some_and(is_after) || self.evidence.is_some_and(rests)
     }
 
     /// Something else says that the path may be gone: it is suspect, and probed by the next `poll`, at first from a new

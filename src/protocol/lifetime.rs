@@ -45,7 +45,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(86_400);
 
 /// Probes at once.
 const AT_ONCE: usize = 4;
-/// Failures of one silence before it counts as forgotten.
+/// Failures of a silence, or of shorter ones, before it counts as forgotten.
 const STRIKES: u32 = 2;
 /// Probes in a row that say nothing before no more are made, and the first wait between two, which doubles.
 const FAILURES: u32 = 5;
@@ -79,7 +79,7 @@ pub struct Learner {
     /// The interval as long as no silence is known to be survived.
     careful: Duration,
     trials: Vec<Trial>,
-    /// How often a silence has failed.
+    /// How often a silence that is not known to be survived has failed.
     strikes: BTreeMap<Duration, u32>,
     /// Probes in a row that said nothing.
     failures: u32,
@@ -320,20 +320,24 @@ impl Learner {
 
     fn fails(&mut self, silence: Duration, now: Instant) {
         (self.failures, self.next) = (0, Some(now));
-        let strikes = self.strikes.entry(silence).or_default();
-        *strikes += 1;
-        if *strikes < STRIKES
-            || self.known.survived.is_some_and(|it| it >= silence) && self.unconfirmed.is_none()
-        {
+        if self.unconfirmed.is_none() && self.known.survived.is_some_and(|survived| survived >= silence) {
             return;
         }
+        *self.strikes.entry(silence).or_default() += 1;
+        // What is forgotten after some time is forgotten after a longer one too.
+        let mut failures = 0;
+        let forgotten = self.strikes.iter().find_map(|(silence, strikes)| {
+            failures += strikes;
+            (failures >= STRIKES).then_some(*silence)
+        });
+        let Some(forgotten) = forgotten else { return };
         if self.unconfirmed.take().is_some() {
             // It is not true any more, or was not of this network.
             (self.known, self.phase) = (Lifetime::default(), Phase::Probe);
             (self.careful, self.why) = (BOOT, HeartbeatReason::Learned);
         }
-        self.known.forgotten = Some(self.known.forgotten.map_or(silence, |known| known.min(silence)));
-        self.drop_from(silence);
+        self.known.forgotten = Some(self.known.forgotten.map_or(forgotten, |known| known.min(forgotten)));
+        self.drop_from(forgotten);
     }
 
     fn drop_from(&mut self, silence: Duration) {
@@ -375,8 +379,8 @@ impl Learner {
         }
     }
 
-    /// The acceptor has seen another address of this side, which has not moved: a NAT has forgotten it. Once may be a NAT
-    /// that was restarted.
+    /// The acceptor has seen another address of this side, which has not moved, after a rest: a NAT has forgotten it. Once may
+    /// be a NAT that was restarted.
     pub fn mapping_lost(&mut self, now: Instant) {
         let before = self.lost.replace(now);
         if before.is_none_or(|before| now >= before + LOSSES_WITHIN) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, Incoming};
+use tokio::sync::oneshot;
 
 use super::{Acceptor, AttachRequest, probed, turn_away};
 use crate::driver::environment::Environment;
@@ -39,7 +40,14 @@ pub(super) async fn greet(acceptor: Arc<Acceptor>, incoming: Incoming, slot: Slo
         Some(Err(error)) => return tracing::debug!(%error, "the handshake failed"),
         None => return tracing::debug!("the handshake took too long"),
     };
-    match env.timeout(limit, converse(&acceptor, &connection, slot)).await {
+    let attach = async {
+        tokio::select! {
+            biased;
+            attached = converse(&acceptor, &connection, slot) => attached,
+            () = drop_datagrams(&env, &connection) => Err(Failure::Gone),
+        }
+    };
+    match env.timeout(limit, attach).await {
         Some(Ok(())) => return,
         Some(Err(Failure::Gone)) => return tracing::debug!("the dialer left"),
         Some(Err(Failure::Refused(established, refuse))) => {
@@ -56,6 +64,13 @@ pub(super) async fn greet(acceptor: Arc<Acceptor>, incoming: Incoming, slot: Slo
         None => link::close(&connection, CloseCode::Busy, "it took too long to attach"),
     }
     acceptor.registry.count_refused();
+}
+
+/// Takes what a stranger says in datagrams, which is nothing to anybody: QUIC would keep it. Ends with the connection.
+async fn drop_datagrams(env: &Environment, connection: &Connection) {
+    while connection.read_datagram().await.is_ok() {
+        env.count_dropped_datagrams(1);
+    }
 }
 
 async fn shake_hands(incoming: Incoming) -> Result<Connection, quinn::ConnectionError> {
@@ -176,7 +191,7 @@ async fn consider(
             }
         } else {
             let Some(own) = slot.take() else { return Err(Failure::Gone) };
-            return park(acceptor, Parked { established: *established, hello, slot: own }, slot);
+            return park(acceptor, *established, hello, own, slot);
         }
     }
     let refuse = refuse(CloseCode::Busy, "the session is being ended", true);
@@ -204,10 +219,14 @@ async fn ask(
 /// Keeps a stranger until the application has decided, for so long as it may wait.
 fn park(
     acceptor: &Arc<Acceptor>,
-    stranger: Parked,
+    established: Established,
+    hello: Box<Hello>,
+    own: Slot,
     slot: &mut Option<Slot>,
 ) -> Result<Option<(Box<Established>, Retry)>, Failure> {
-    let (session, link) = (stranger.hello.session, stranger.established.link);
+    let (session, link, connection) = (hello.session, established.link, established.connection.clone());
+    let (waits, decided) = oneshot::channel();
+    let stranger = Parked { established, hello, slot: own, waits };
     match acceptor.registry.park(stranger) {
         Parking::Done(replaced) => {
             if let Some(replaced) = replaced {
@@ -225,10 +244,20 @@ fn park(
     }
     let (env, registry) = (acceptor.env.clone(), acceptor.registry.clone());
     acceptor.env.spawn(async move {
-        env.sleep(env.config.handshake_timeout).await;
+        // One whose connection is gone stays all the same: the application may be about to look at it.
+        let stays = async {
+            drop_datagrams(&env, &connection).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            _ = decided => return,
+            () = env.sleep(env.config.handshake_timeout) => {}
+            () = stays => {}
+        }
         if let Some(parked) = registry.unpark(session, Some(link)) {
             let refuse = refuse(CloseCode::Busy, "the application did not decide in time", true);
-            turn_away(&registry, &parked, &refuse);
+            turn_away(&registry, &parked.established.connection, &refuse);
         }
     });
     Ok(None)

@@ -194,6 +194,24 @@ fn a_longer_interval_holds_when_the_peer_has_been_told() {
 }
 
 #[test]
+fn a_beat_after_a_rest_is_told_from_traffic() {
+    let (mut heart, now) = started();
+    heart.poll(now, RTT, 0, 0);
+    heart.answered(true, now);
+    for second in 1..=60 {
+        let at = now + Duration::from_secs(second);
+        heart.evidence(at);
+        assert!(!heart.has_rested(at), "at {second} s");
+    }
+    let later = now + Duration::from_secs(60) + INTERVAL / 2;
+    assert!(!heart.has_rested(later - RTT) && heart.has_rested(later), "nothing has come back for long");
+    heart.evidence(later);
+    heart.evidence(later + RTT);
+    assert!(heart.has_rested(later + RTT), "that was the beat");
+    assert!(!heart.has_rested(later + NEWS_WITHIN + RTT));
+}
+
+#[test]
 fn a_shorter_interval_holds_at_once() {
     let (mut heart, now) = started();
     let later = now + INTERVAL / 3;

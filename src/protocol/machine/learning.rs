@@ -107,7 +107,8 @@ impl Machine {
         }
         // However many there were: they were told together, and are one piece of news.
         self.rhythm.mappings_lost += 1;
-        if let Some(learner) = self.rhythm.learner.as_mut() {
+        let has_rested = attached.heart.as_ref().is_some_and(|heart| heart.has_rested(now));
+        if let Some(learner) = self.rhythm.learner.as_mut().filter(|_| has_rested) {
             learner.mapping_lost(now);
             self.learn(now);
         }
@@ -116,7 +117,7 @@ impl Machine {
     pub(super) fn beat_answered(&mut self, parity: bool, now: Instant) {
         let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
         if heart.is_some_and(|heart| heart.answered(parity, now)) {
-            self.recovered();
+            self.recovered(now);
         }
     }
 

@@ -240,10 +240,11 @@ impl Machine {
 
     /// The old link lives: a connection that has not said Hello yet is not needed. One that has is never dropped in favour of
     /// the old one (rule S5).
-    pub(super) fn recovered(&mut self) {
+    pub(super) fn recovered(&mut self, now: Instant) {
         self.emit(Event::Recovered);
         self.process = ProcessLiveness::Alive;
         self.detached_since = None;
+        self.check_drained(now);
         if self.redial.moving {
             // What proves the old link may have been under way when the network changed.
             return;

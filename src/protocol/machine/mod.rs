@@ -369,6 +369,11 @@ impl Machine {
         self.journal.durable()
     }
 
+    /// The journal batch that all that has happened so far is, or will be, in; 0 without a journal.
+    pub fn last_batch(&self) -> u64 {
+        self.journal.last_batch()
+    }
+
     fn emit(&mut self, event: Event) {
         self.out.push_back(Output::Event(event));
     }

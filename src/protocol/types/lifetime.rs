@@ -82,7 +82,7 @@ pub enum HeartbeatReason {
     Remembered,
     /// Probes of this session found what the network allows, as far as they have come.
     Learned,
-    /// Twice within an hour a NAT forgot this dialer in spite of its beats.
+    /// Twice within an hour a NAT forgot this dialer, which rested, in spite of its beats.
     MappingsLost,
     /// The peer serves no probes, or too few.
     ProbesRefused,
