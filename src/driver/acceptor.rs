@@ -1,6 +1,7 @@
 //! Taking connections: from a stranger's first packet to a link of a session.
 
 mod greeting;
+pub(super) mod probed;
 
 use std::fmt;
 use std::future::Future;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
+use super::acceptor::probed::Probes;
 use super::environment::{Environment, lock};
 use super::link::Established;
 use super::shared::Shared;
@@ -30,6 +31,7 @@ pub(crate) struct Registry {
     departures: Notify,
     handshakes: Arc<AtomicUsize>,
     refused: AtomicU64,
+    pub(super) probes: Probes,
 }
 
 /// What the registry's lock guards.
@@ -95,6 +97,7 @@ pub(crate) struct Figures {
     pub(crate) attached: usize,
     pub(crate) handshakes: usize,
     pub(crate) waiting: usize,
+    pub(crate) probes: usize,
     pub(crate) refused: u64,
 }
 
@@ -126,6 +129,7 @@ impl Registry {
             departures: Notify::new(),
             handshakes: Arc::default(),
             refused: AtomicU64::new(0),
+            probes: Probes::default(),
             env,
         })
     }
@@ -350,6 +354,7 @@ impl Registry {
             attached: table.all().filter(attached).count(),
             handshakes: self.handshakes.load(Ordering::Relaxed),
             waiting: table.parked.len(),
+            probes: self.probes.count(),
             refused: self.refused.load(Ordering::Relaxed),
         }
     }

@@ -77,21 +77,30 @@ impl Ends {
     /// A session between the client and the server: the client's handle, and the server's. Both endpoints live as long
     /// as the simulation.
     pub(crate) async fn session(&self, config: Config) -> (Session, Session) {
+        self.sessions(config, 1).await.pop().expect("there is one")
+    }
+
+    /// Several of them between the same two endpoints.
+    pub(crate) async fn sessions(&self, config: Config, count: usize) -> Vec<(Session, Session)> {
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT);
         let server = Endpoint::with_parts(self.parts(self.server, config.clone())).bind(any);
         let server = server.expect("the host has this port");
-        let trust = Trust::fingerprint(server.fingerprint());
-        let accepting = tokio::spawn(async move {
-            let incoming = server.accept().await.expect("a dialer comes");
-            (incoming.accept().await.expect("it stays"), server)
-        });
         let client = Endpoint::with_parts(self.parts(self.client, config)).client().expect("sound parts");
-        let dialed = client.connect(self.server_address, trust).await.expect("the server answers");
-        let (accepted, server) = accepting.await.expect("the server runs");
+        let mut sessions = Vec::new();
+        for _ in 0..count {
+            let trust = Trust::fingerprint(server.fingerprint());
+            let door = server.clone();
+            let accepting = tokio::spawn(async move {
+                let incoming = door.accept().await.expect("a dialer comes");
+                incoming.accept().await.expect("it stays")
+            });
+            let dialed = client.connect(self.server_address, trust).await.expect("the server answers");
+            sessions.push((dialed, accepting.await.expect("the server runs")));
+        }
         tokio::spawn(async move {
             let _endpoints = (client, server);
             std::future::pending::<()>().await;
         });
-        (dialed, accepted)
+        sessions
     }
 }

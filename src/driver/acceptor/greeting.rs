@@ -1,4 +1,4 @@
-//! The first exchange with one stranger: handshake, Hello, judgement.
+//! The first exchange with one stranger: handshake, then Hello and judgement, or a lifetime probe.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use quinn::{Connection, Incoming};
 use tokio::sync::oneshot;
 
-use super::{Acceptor, AttachRequest, turn_away};
+use super::{Acceptor, AttachRequest, probed, turn_away};
 use crate::driver::environment::Environment;
 use crate::driver::link::{self, ControlError, ControlStream, Established, HELLOS_MAX};
 use crate::driver::registry::{Parked, Parking, Slot, refuse};
 use crate::error::CloseCode;
 use crate::protocol::types::{Judgement, LinkInfo};
 use crate::tls::PeerIdentity;
-use crate::wire::{Control, Hello, Refuse, Retry};
+use crate::wire::{Control, Hello, Probe, Refuse, Retry};
 
 /// Judgements of one Hello: what is judged may change while the application is asked.
 const JUDGEMENTS_MAX: usize = 4;
@@ -104,7 +104,10 @@ async fn converse(acceptor: &Arc<Acceptor>, connection: &Connection, slot: Slot)
     });
     let mut slot = Some(slot);
     while established.control.hellos < HELLOS_MAX {
-        let hello = next_hello(&mut established.control).await?;
+        let hello = match next_ask(&mut established.control).await? {
+            Ask::Hello(hello) => hello,
+            Ask::Probe(probe) => return serve_probe(acceptor, established, probe),
+        };
         established.control.hellos += 1;
         match consider(acceptor, established, hello, &mut slot).await? {
             None => return Ok(()),
@@ -118,16 +121,39 @@ async fn converse(acceptor: &Arc<Acceptor>, connection: &Connection, slot: Slot)
     Err(Failure::TooManyTries)
 }
 
-/// The next Hello. Nothing else is listened to before one is accepted.
-async fn next_hello(control: &mut ControlStream) -> Result<Box<Hello>, Failure> {
+/// What a dialer may begin with.
+enum Ask {
+    Hello(Box<Hello>),
+    Probe(Probe),
+}
+
+/// The next thing asked for. Nothing else is listened to before a Hello is accepted.
+async fn next_ask(control: &mut ControlStream) -> Result<Ask, Failure> {
     loop {
         match control.next().await {
-            Ok(Control::Hello(hello)) => return Ok(hello),
+            Ok(Control::Hello(hello)) => return Ok(Ask::Hello(hello)),
+            Ok(Control::Probe(probe)) => return Ok(Ask::Probe(probe)),
             Ok(_) => tracing::trace!("a frame before the Hello"),
             Err(ControlError::Lost) => return Err(Failure::Gone),
             Err(ControlError::Malformed(error)) => return Err(Failure::Violation(error.to_string())),
         }
     }
+}
+
+/// A connection that is to have no session gives its slot back, and lives under limits of its own (rule H6).
+fn serve_probe(acceptor: &Acceptor, established: Box<Established>, probe: Probe) -> Result<(), Failure> {
+    if established.control.hellos > 0 {
+        return Err(Failure::Violation("a probe behind a Hello (rule H6)".to_owned()));
+    }
+    let registry = &acceptor.registry;
+    let (remote, most) = (established.connection.remote_address(), acceptor.env.config.max_probes);
+    let Some(place) = registry.probes.place(&established.info.binding, remote, most) else {
+        let refuse = refuse(CloseCode::Busy, "no more lifetime probes are served now", true);
+        return Err(Failure::Refused(established, refuse));
+    };
+    let Established { connection, control, .. } = *established;
+    probed::serve(registry, connection, control, probe, place);
+    Ok(())
 }
 
 /// Judges one Hello and does what follows from it. Some: the dialer may try again.

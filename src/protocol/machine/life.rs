@@ -31,6 +31,7 @@ impl Machine {
         self.redial_timeout(now);
         self.lease_timeout(now);
         self.heart_timeout(now);
+        self.learning_timeout(now);
         self.service_timeout(now);
         self.channels_timeout(now);
         if self.closed.is_none() && self.expiry().is_some_and(|at| now >= at) {
@@ -56,6 +57,7 @@ impl Machine {
             self.tell_deadline(),
             heart.and_then(|heart| heart.deadline()),
             heart.and_then(|heart| heart.sample_deadline()),
+            self.learning_deadline(),
             self.beating()
                 .filter(|attached| attached.heart.is_some())
                 .and_then(|attached| attached.silence.deadline(probe_timeout(attached.sample.rtt))),
@@ -79,6 +81,7 @@ impl Machine {
 
     fn forgive(&mut self, late: Duration, now: Instant) {
         tracing::debug!(?late, "the process was stopped for a while");
+        self.rhythm.disturb();
         if let Some(attached) = self.attached.as_mut()
             && let Some(heart) = attached.heart.as_mut()
         {
@@ -216,6 +219,7 @@ impl Machine {
             background.moved = true;
             return;
         }
+        self.leave_network(now);
         let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
         if heart.is_some_and(|heart| heart.doubt(true, now)) {
             self.process = ProcessLiveness::Unknown;
@@ -234,7 +238,7 @@ impl Machine {
 
     /// The old link lives: a connection that has not said Hello yet is not needed. One that has is never dropped in favour of
     /// the old one (rule S5).
-    fn recovered(&mut self, now: Instant) {
+    pub(super) fn recovered(&mut self, now: Instant) {
         self.emit(Event::Recovered);
         self.process = ProcessLiveness::Alive;
         self.detached_since = None;
@@ -287,11 +291,13 @@ impl Machine {
         match pulse {
             Pulse::Beat { parity } => self.send_beat(link, BeatKind::Beat, parity),
             Pulse::Probe { parity, first, rebind } => {
+                self.rhythm.disturb();
                 if first {
                     self.process = ProcessLiveness::Unknown;
                     self.emit(Event::Suspect);
                 }
                 if rebind {
+                    self.rebinds();
                     self.out.push_back(Output::Rebind { link });
                 }
                 self.out.push_back(Output::Probe { link });
@@ -308,7 +314,7 @@ impl Machine {
     pub(super) fn send_beat(&mut self, link: LinkId, kind: BeatKind, parity: bool) {
         self.counts.beats_sent += 1;
         self.note_beat(kind, parity);
-        let beat = Heartbeat { kind, parity, health: self.health(), interval: self.interval };
+        let beat = Heartbeat { kind, parity, health: self.health(), interval: self.promise() };
         self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat), priority: 0 });
     }
 }

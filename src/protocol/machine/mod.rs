@@ -10,6 +10,7 @@
 //! | `arrival` | data in |
 //! | `telling` | what both sides tell of their channels |
 //! | `app`, `sends` | what the application asks for |
+//! | `learning` | the interval between beats, and what the NATs of a network allow |
 //! | `life` | time: dialing again, heartbeat, expiry |
 //! | `lease` | an acceptor's belief in its dialer |
 //! | `background` | a dialer that is about to be stopped |
@@ -43,6 +44,7 @@ mod closing;
 mod halves;
 mod inbox;
 mod journaling;
+mod learning;
 mod lease;
 mod life;
 mod ready;
@@ -59,6 +61,7 @@ use channels::Channels;
 use closing::Closing;
 use inbox::Inbox;
 use journaling::Journal;
+use learning::Rhythm;
 use service::Service;
 
 /// One session's protocol state. See the [module documentation](crate::protocol) for how to drive it.
@@ -74,7 +77,7 @@ pub struct Machine {
     clock: PeerClock,
     /// What the calendar showed when the clock began.
     wall_ms: u64,
-    interval: u8,
+    rhythm: Rhythm,
     session_expiry: Duration,
     random: Random,
 
@@ -138,6 +141,10 @@ struct Attached {
     sampled: Instant,
     /// The dialer's heart; an acceptor only answers.
     heart: Option<Heart>,
+    /// How often the acceptor has seen, or is known to have seen, another address of the dialer.
+    address_changes: u64,
+    /// Address changes that are this side's own doing, and not accounted for yet.
+    moves: u64,
     /// What comes on it.
     silence: Silence,
     /// Messages to be sent again, counted while channels sync; `None` once reported or on a first attach.
@@ -254,7 +261,7 @@ impl Machine {
             durable: setup.durable,
             clock: PeerClock::new(now),
             wall_ms: setup.wall_ms,
-            interval: crate::wire::heartbeat::index_at_most(setup.heartbeat),
+            rhythm: Rhythm::new(setup.heartbeat, setup.role),
             session_expiry: setup.session_expiry,
             random,
             peer: Peer::default(),
