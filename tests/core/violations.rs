@@ -144,13 +144,13 @@ fn piece(sequence: u64, size: u64, offset: u64, length: usize, carrier: Carrier)
 #[test]
 fn violations_in_the_pieces_of_large_messages() {
     let part = |offset, length| piece(0, 90_000, offset, length, Carrier::Stream);
-    let gap = Some("a gap in a large message (rule W10)".to_owned());
+    let gap = Some("a gap in a large message (rule C2)".to_owned());
     assert_eq!(ends_in(Delivery::ReliableOrdered, [part(1, 1000)]), gap);
     assert_eq!(ends_in(Delivery::ReliableOrdered, [part(0, 1000), part(1001, 1000)]), gap);
     // More than once is allowed, also across what is there.
     allowed(Delivery::ReliableOrdered, [part(0, 1000), part(0, 1000), part(500, 1000)]);
     let other = [part(0, 1000), piece(0, 90_001, 1000, 1000, Carrier::Stream)];
-    let changes = "a large message that changes its size (rule W10)".to_owned();
+    let changes = "a large message that changes its size (rule C2)".to_owned();
     assert_eq!(ends_in(Delivery::ReliableOrdered, other), Some(changes));
     // Whole-size credit: what is promised counts.
     let many = |sequence| piece(sequence, MAX_MESSAGE as u64, 0, 10, Carrier::Stream);
@@ -162,7 +162,7 @@ fn violations_in_the_pieces_of_large_messages() {
 #[test]
 fn violations_in_fragments() {
     let part = |offset, length| piece(3, 3000, offset, length, Carrier::Datagram);
-    let overlap = Some("fragments that overlap (rule W12)".to_owned());
+    let overlap = Some("fragments that overlap (rule N2)".to_owned());
     assert_eq!(ends_in(Delivery::Unreliable, [part(1000, 1000), part(0, 1001)]), overlap);
     assert_eq!(ends_in(Delivery::Unreliable, [part(1000, 1000), part(1000, 1000)]), overlap);
     assert_eq!(ends_in(Delivery::Unreliable, [part(1000, 1000), part(1999, 1000)]), overlap);
@@ -170,16 +170,16 @@ fn violations_in_fragments() {
     assert_eq!(ends_in(Delivery::UnreliableSequenced, [part(1000, 1000), other]), overlap);
     // In any order, with gaps that may be closed or not.
     allowed(Delivery::Unreliable, [part(2000, 1000), part(0, 1000)]);
-    let reliable = Some("a fragment of a reliable message (rule W12)".to_owned());
+    let reliable = Some("a fragment of a reliable message (rule C1)".to_owned());
     assert_eq!(ends_in(Delivery::ReliableUnordered, [part(0, 1000)]), reliable);
 }
 
 #[test]
 fn violations_by_unreliable_messages_on_streams() {
     for mode in [Delivery::Unreliable, Delivery::UnreliableSequenced] {
-        let own = "an unreliable message on a stream of its own (rule W10)".to_owned();
+        let own = "an unreliable message on a stream of its own (rule C1)".to_owned();
         assert_eq!(ends_in(mode, [piece(0, 90_000, 0, 1000, Carrier::Stream)]), Some(own));
-        let on_stream = "an unreliable message on a stream (rule W10)".to_owned();
+        let on_stream = "an unreliable message on a stream (rule C1)".to_owned();
         assert_eq!(ends_in(mode, [data(0, 0, 10)]), Some(on_stream));
     }
 }
