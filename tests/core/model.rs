@@ -144,7 +144,7 @@ impl Model {
         if let Some(before) = self.messages.insert(id, Message::new(sent)) {
             // A number that was not remembered in time has never left.
             let unheard = !before.sent.mode.is_reliable() && !before.written;
-            assert!(self.lied || unheard, "N1: {id} was given twice");
+            assert!(self.lied || unheard, "G2: {id} was given twice (rule N1)");
             // The store has forgotten that the number was given: which of the two arrives nobody can tell.
             self.ambiguous.extend([(id, payload), (id, before.sent.payload)]);
         }
