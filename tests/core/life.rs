@@ -201,7 +201,7 @@ fn life_an_answer_carries_the_parity_of_its_beat_and_is_not_answered() {
                 outputs.filter_map(beat).collect::<Vec<_>>()
             });
             let expected = if kind == BeatKind::Beat { vec![(BeatKind::Answer, parity)] } else { Vec::new() };
-            assert_eq!(said, Some(expected));
+            assert_eq!(said, Some(expected), "G15: to a {kind:?}");
         }
     }
 }

@@ -253,7 +253,7 @@ impl Model {
             assert_eq!(
                 before,
                 Some(message.attempt - 1),
-                "R2: {id} comes again without having been given back"
+                "G3: {id} comes again without having been given back (rule R2)"
             );
             handed.attempts.insert(id, message.attempt);
             self.counts.again += 1;
@@ -387,14 +387,20 @@ impl Model {
             }
             Progress::Received => {
                 assert!(message.arrived, "G5: {id} is called received and never arrived");
-                assert!(!journals || message.received_durably, "R4: {id} is called received too early");
+                assert!(
+                    !journals || message.received_durably,
+                    "G5: {id} is called received too early (rule R4)"
+                );
             }
             Progress::Resolved(Outcome::Handled) => {
                 assert!(
                     message.handled && reliable,
                     "G5: {id} is called handled, and no application took it"
                 );
-                assert!(!journals || message.handled_durably, "R4: {id} is called handled too early");
+                assert!(
+                    !journals || message.handled_durably,
+                    "G5: {id} is called handled too early (rule R4)"
+                );
             }
             Progress::Resolved(Outcome::Rejected { reason }) => {
                 let untold = !message.handled || message.handled_formerly;
@@ -445,8 +451,8 @@ fn check_deadline(known: &Message, message: &Delivered, now: Instant) {
     assert!(now < bound, "G7: {id} is handed over {:?} after its deadline", now - latest);
     let told = message.deadline.unwrap_or_else(|| panic!("T1: {id} has lost its deadline"));
     assert!(told + ROUNDING >= earliest, "T1: {id} would expire {:?} too early", earliest - told);
-    assert!(told <= bound, "T1: {id} would expire {:?} too late", told - latest);
-    assert!(told > now, "T1: {id} is handed over after the deadline that it says");
+    assert!(told <= bound, "G7: {id} would expire {:?} too late (rule T1)", told - latest);
+    assert!(told > now, "G7: {id} is handed over after the deadline that it says");
 }
 
 pub(crate) fn mode_index(mode: Delivery) -> usize {

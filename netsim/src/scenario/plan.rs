@@ -58,6 +58,13 @@ pub(crate) enum Planned {
 const ROUNDS_MAX: u64 = 100_000;
 
 impl Plan {
+    /// When the steps of the first client's path begin and end, in their order; a step that changes something for good ends
+    /// where it begins.
+    pub fn steps(&self) -> impl Iterator<Item = (Duration, Duration)> {
+        let steps = self.clients.iter().take(1).flat_map(|client| &client.occurrences);
+        steps.map(|step| (step.at, step.until.unwrap_or(step.at)))
+    }
+
     /// The clients' own links: those in the first network and those in the other one.
     pub fn links(&self) -> impl Iterator<Item = LinkId> {
         self.clients.iter().flat_map(|client| [Some(client.first), client.other]).flatten()

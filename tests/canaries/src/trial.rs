@@ -87,14 +87,14 @@ impl Failure {
     }
 }
 
-/// Builds the copy as it is, and runs those of its tests whose names contain `filter`.
-pub(crate) fn run(scratch: &Scratch, filter: &str) -> io::Result<Trial> {
+/// Builds the copy as it is, and runs its tests: those whose names contain one of `filters`, all if there are none.
+pub(crate) fn run(scratch: &Scratch, filters: &[&str]) -> io::Result<Trial> {
     let began = now();
     let built = build(scratch)?;
     let building = began.elapsed();
     let began = now();
     let verdict = match built {
-        Ok(program) => test(&program, filter, &scratch.tree())?,
+        Ok(program) => test(&program, filters, &scratch.tree())?,
         Err(why) => Verdict::Unfit(why),
     };
     Ok(Trial { verdict, building, testing: began.elapsed() })
@@ -130,9 +130,9 @@ fn build(scratch: &Scratch) -> io::Result<Result<PathBuf, String>> {
     Ok(program.filter(|_| output.status.success()).ok_or_else(why))
 }
 
-fn test(program: &Path, filter: &str, directory: &Path) -> io::Result<Verdict> {
+fn test(program: &Path, filters: &[&str], directory: &Path) -> io::Result<Verdict> {
     let mut child = Command::new(program)
-        .args(Some(filter).filter(|filter| !filter.is_empty()))
+        .args(filters)
         .env("RUST_BACKTRACE", "0")
         .current_dir(directory)
         .stdin(Stdio::null())

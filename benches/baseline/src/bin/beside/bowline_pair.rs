@@ -13,12 +13,14 @@ pub(crate) struct Half<T> {
     _kept: (Session, Endpoint),
 }
 
+type Hands = Pair<Half<Channel>, Half<Inbox>, Half<Channel>, Half<Inbox>>;
+
 pub(crate) fn connect(
     dialing: &Runtime,
     accepting: &Runtime,
     mbit_per_s: Option<u32>,
     delivery: Delivery,
-) -> Result<Pair<Half<Channel>, Half<Inbox>, Half<Channel>, Half<Inbox>>, Problem> {
+) -> Result<Hands, Problem> {
     let identity = Identity::generate()?;
     let listener =
         accepting.block_on(async { Endpoint::bind(([127, 0, 0, 1], 0), identity, Config::default()) })?;
