@@ -214,13 +214,13 @@ fn attach_of_two_racing_links_the_newest_wins_in_either_order() {
         }
         let acceptor =
             world.acceptor().map(|peer| (peer.machine.attached(), peer.machine.stats().fenced_frames));
-        assert_eq!(acceptor, Some((Some(links[1]), 0)));
+        assert_eq!(acceptor, Some((Some(links[1]), 0)), "G9: the older one has won");
         // What is still said on the other one is fenced off.
         let lost = Frame::Control(Control::CloseAck);
         world.feed(links[0], Side::Acceptor, lost);
         let acceptor =
             world.acceptor().map(|peer| (peer.machine.attached(), peer.machine.stats().fenced_frames));
-        assert_eq!(acceptor, Some((Some(links[1]), 1)));
+        assert_eq!(acceptor, Some((Some(links[1]), 1)), "G9: the older one is heard");
     }
 }
 

@@ -261,7 +261,8 @@ impl Model {
         }
         // Of an unreliable lane nobody hears that its numbers are given again.
         let given_again = self.rolled_back || self.lied && !known.sent.mode.is_reliable();
-        assert!(handed.first.insert(id) || given_again, "G3: {id} was delivered twice");
+        let broken = if known.sent.mode.is_reliable() { "G3" } else { "G6" };
+        assert!(handed.first.insert(id) || given_again, "{broken}: {id} was delivered twice");
         handed.attempts.insert(id, 1);
         if known.delivered_formerly && !self.lied {
             assert!(known.sent.redeliver, "G3: {id} was sent again to a peer that had forgotten it");
@@ -345,7 +346,11 @@ impl Model {
                     handed.first.insert(id);
                 }
                 // It had not come as far as the store: it comes again, and may then end otherwise.
-                Some(false) => message.handled_formerly |= message.handled,
+                Some(false) => {
+                    let forgot = message.handled_durably && !self.lied;
+                    assert!(!forgot, "G3: {id} was handled, and the store does not know it any more");
+                    message.handled_formerly |= message.handled;
+                }
                 None => {
                     message.delivered_formerly = true;
                     message.handled_formerly |= message.handled;

@@ -245,7 +245,7 @@ fn modes_a_newer_state_takes_the_place_of_one_that_is_not_taken() {
         world.run(secs(1));
         id
     });
-    assert_eq!(world.hear(Acceptor, "chat"), [2]);
+    assert_eq!(world.hear(Acceptor, "chat"), [2], "G4: an older state is handed over");
     world.run(secs(1));
     assert_eq!(world.outcome(Dialer, ids[0]), Some(Outcome::Superseded));
     assert_eq!(world.outcome(Dialer, ids[1]), Some(Outcome::Superseded));

@@ -26,8 +26,13 @@ impl Report {
         }
         match trial.verdict {
             Verdict::Passed => self.line(&format!("without a fault the tests pass ({})", times(trial))),
-            _ => self
-                .line(&format!("the tests fail without any fault, and can show nothing: {}", words(trial))),
+            _ => {
+                self.line(&format!(
+                    "the tests fail without any fault, and can show nothing: {}",
+                    words(trial)
+                ))?;
+                self.failures(trial)
+            }
         }
     }
 
@@ -48,10 +53,7 @@ impl Report {
         let named = trial.failures().iter().find(|failure| failure.guarantee() == Some(&canary.guarantee));
         match named {
             Some(failure) => self.line(&format!("        {}: {}", failure.test, failure.said)),
-            None => trial
-                .failures()
-                .iter()
-                .try_for_each(|failure| self.line(&format!("        {}: {}", failure.test, failure.said))),
+            None => self.failures(trial),
         }
     }
 
@@ -66,6 +68,12 @@ impl Report {
         self.line(&format!(
             "{caught} of {all} canaries are caught, by the guarantee that they break ({seconds} s)"
         ))
+    }
+
+    fn failures(&mut self, trial: &Trial) -> io::Result<()> {
+        let lines =
+            trial.failures().iter().map(|failure| format!("        {}: {}", failure.test, failure.said));
+        lines.collect::<Vec<_>>().iter().try_for_each(|line| self.line(line))
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
