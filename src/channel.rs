@@ -21,7 +21,7 @@ use crate::config::{ChannelConfig, Delivery, Lifetime, SendOptions, WhenFull};
 use crate::driver::shared::Handle;
 use crate::error::SendError;
 use crate::id::MessageId;
-use crate::protocol::types::{ChannelKey, ChannelStats};
+use crate::protocol::types::{ChannelKey, ChannelStats, Undelivered};
 use crate::receipt::Receipt;
 
 /// Sends on one channel of a session. Cheap to clone; all clones send on the same channel.
@@ -128,6 +128,55 @@ impl Channel {
     ) -> Result<Receipt, SendError> {
         let accepted = self.0.try_accept(payload.into(), options)?;
         Ok(self.receipt(accepted.id))
+    }
+
+    /// What was accepted and has no outcome yet, in the order of the numbers, and where it is. Messages that were given up
+    /// are left out: withdrawn ones, expired ones, states that a newer one has superseded.
+    ///
+    /// A snapshot: a message that is [`Whereabouts::Kept`](crate::Whereabouts::Kept) now may be under way when this returns. To hand messages over to
+    /// something else use [`take_back`](Self::take_back).
+    pub fn undelivered(&self) -> Vec<Undelivered> {
+        self.0.handle.look().machine.undelivered(self.0.key)
+    }
+
+    /// Takes back all messages of which no connection ever had anything, in the order of their numbers: they are not sent
+    /// any more, nor after a restart, and their receipts end as [`Outcome::Cancelled`](crate::Outcome::Cancelled).
+    ///
+    /// So a server hands what waits for a client that is offline ([`Event::PeerOffline`](crate::Event::PeerOffline)) over to a
+    /// push service, and nothing arrives twice. What is in doubt or at the peer stays: the client has it, or gets it when it is
+    /// there again. A push without content can call it.
+    ///
+    /// ```no_run
+    /// # async fn example(session: bowline::Session, chat: bowline::Channel) {
+    /// # fn push(_payload: bytes::Bytes) {}
+    /// # fn push_wake_up() {}
+    /// let mut events = session.events();
+    /// while let Some(event) = events.next().await {
+    ///     if let bowline::Event::PeerOffline { .. } = event {
+    ///         for message in chat.take_back().await {
+    ///             push(message.payload);
+    ///         }
+    ///         if !chat.undelivered().is_empty() {
+    ///             push_wake_up();
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// With a store it resolves when that is durable.
+    ///
+    /// # Cancel safety
+    ///
+    /// Without a store safe: it resolves when it is first polled. With one, not: the messages are withdrawn when this is
+    /// first polled, whether it resolves or not.
+    pub async fn take_back(&self) -> Vec<Undelivered> {
+        let (taken, batch) = self.0.handle.feed(|state, now| state.machine.take_back(self.0.key, now));
+        if !taken.is_empty() && batch > 0 {
+            // If the session ends meanwhile, nothing of it comes again either.
+            let _ = self.0.handle.durable(batch).await;
+        }
+        taken
     }
 
     /// Sends no more on this channel. What was accepted is still delivered, then the peer's inbox ends.

@@ -138,6 +138,35 @@ impl Endpoint {
         Some(Incoming::new(self.0.registry.clone(), visitor))
     }
 
+    /// Tells all sessions that were dialed here that the network is another one: [`Session::network_changed`].
+    pub fn network_changed(&self) {
+        self.0.registry.dialed().iter().for_each(|session| session.network_changed());
+    }
+
+    /// Has the sessions that are dialed here, now and later, told of other networks without the application's doing, until
+    /// there are none and the endpoint's handles are gone: when the system notices that it has other addresses or
+    /// routes, and would speak to a peer from another address than before. Needs the feature `watch`.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::Unsupported`] on systems other than Linux, or what the system says: it may allow no netlink socket.
+    /// It needs a tokio runtime.
+    #[cfg(feature = "watch")]
+    pub fn watch_network(&self) -> io::Result<()> {
+        crate::driver::watch::watch(&self.0.registry)
+    }
+
+    /// Tells all sessions that were dialed here that this process is about to be stopped by its system:
+    /// [`Session::going_to_background`].
+    pub fn going_to_background(&self) {
+        self.0.registry.dialed().iter().for_each(|session| session.going_to_background());
+    }
+
+    /// Tells all sessions that were dialed here that this process runs again: [`Session::resumed`].
+    pub fn resumed(&self) {
+        self.0.registry.dialed().iter().for_each(|session| session.resumed());
+    }
+
     /// The address of the socket that listens.
     ///
     /// # Errors

@@ -94,7 +94,7 @@ pub use error::{
 pub use id::{MessageId, SessionId};
 pub use prost;
 pub use protocol::machine::InboxEnd;
-pub use protocol::types::{Event, Progress, SessionState, Transfer};
+pub use protocol::types::{Event, Progress, SessionState, Transfer, Undelivered, Whereabouts};
 pub use receipt::Receipt;
 pub use session::{Events, IncomingChannel, IncomingChannels, Session};
 pub use store::{MemoryStore, Store, StoreError, Storing};

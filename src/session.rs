@@ -113,21 +113,41 @@ impl Session {
     }
 
     /// Tries to reach the peer now, whatever the reconnect policy says, for instance when a session has given up.
-    /// Without effect while connected and on the accepting side, which cannot dial.
+    /// Without effect while connected, in the background, and on the accepting side, which cannot dial.
     pub fn reconnect(&self) {
         self.0.feed(|state, now| state.machine.reconnect(now));
     }
 
     /// Tells the session that the network is another one, as the operating system or the user may know before
     /// anything is missed: the connection is probed, and a new one is made at once and takes over. Nothing is lost if
-    /// the old one was still good. Without effect on the accepting side, which cannot dial.
+    /// the old one was still good. In the background it waits for [`resumed`](Self::resumed). Without effect on the accepting
+    /// side, which cannot dial.
     pub fn network_changed(&self) {
-        self.0.feed(|state, now| state.machine.network_changed(now));
+        self.0.network_changed();
     }
 
-    /// Tells the peer how this application is. [`Health::Stalled`] is found out without being told.
+    /// Tells the session that this process is about to be stopped by its system, as phones do with what is in the
+    /// background. The peer is told: to it this side is offline from now on, and it holds its messages. No beat is sent, and
+    /// nothing is dialed, until [`resumed`](Self::resumed). What this side sends still leaves while there is a connection.
+    ///
+    /// The word takes half a round trip; if it does not get through, the peer misses a beat instead. The peer keeps the
+    /// session for [`session_expiry`](crate::Config::session_expiry) from now on. A process that goes on running in the background
+    /// and wants its messages does not call this. Without effect on the accepting side.
+    pub fn going_to_background(&self) {
+        self.0.going_to_background();
+    }
+
+    /// Tells the session that this process runs again: the peer is told, and the connection is proved at once. If nothing has
+    /// kept a NAT's mapping open for longer than a heartbeat, it goes on from a new socket; without a connection, it
+    /// dials. Without effect unless [`going_to_background`](Self::going_to_background) was called before.
+    pub fn resumed(&self) {
+        self.0.resumed();
+    }
+
+    /// Tells the peer at once how this application is. [`Health::Stalled`] is found out without being told, when messages have
+    /// waited for `recv` for five seconds.
     pub fn set_health(&self, health: Health) {
-        self.0.feed(|state, _| state.machine.set_health(health));
+        self.0.feed(|state, now| state.machine.set_health(health, now));
     }
 
     /// Ends the session in an orderly way: nothing new is accepted, what was accepted is still delivered, for at most

@@ -45,7 +45,7 @@
 //!
 //! | of sessions, without label | |
 //! |---|---|
-//! | `bowline_attaches_total`, `bowline_resumes_total`, `bowline_resets_total`, `bowline_fenced_frames_total` | counters, from [`SessionStats`] |
+//! | `bowline_attaches_total`, `bowline_resumes_total`, `bowline_resets_total`, `bowline_path_changes_total`, `bowline_fenced_frames_total` | counters, from [`SessionStats`] |
 //! | `bowline_beats_sent_total`, `bowline_beats_received_total` | counters, from [`SessionStats`] |
 //! | `bowline_sessions`, `bowline_sessions_attached`, `bowline_channels` | gauges: sessions alive, those of them with a connection, channels open |
 

@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use bowline::Health;
 use bowline::error::{CloseCode, CloseReason, Outcome, Side};
 use serde_json::Value;
 
@@ -55,6 +56,7 @@ pub(crate) fn line(notice: &Notice) -> Line {
             .field("attempt", *attempt)
             .field("after_ms", u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         Notice::Offline { pending } => Line::new("peer_offline").field("pending", *pending),
+        Notice::Service(health) => Line::new("service").field("health", health_name(*health)),
         Notice::GaveUp => Line::new("gave_up"),
         Notice::PathChanged { remote } => Line::new("path_changed").field("remote", remote.to_string()),
         Notice::Reset { undelivered } => Line::new("reset").field("undelivered", *undelivered),
@@ -136,6 +138,15 @@ fn code_name(code: CloseCode) -> String {
     name.to_owned()
 }
 
+fn health_name(health: Health) -> &'static str {
+    match health {
+        Health::Serving => "serving",
+        Health::Stalled => "stalled",
+        Health::Busy => "busy",
+        Health::Draining => "draining",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -166,6 +177,8 @@ mod tests {
         let reconnecting = Notice::Reconnecting { attempt: 2, after: Duration::from_millis(1_900) };
         assert_eq!(shown(reconnecting), r#"{"event":"reconnecting","attempt":2,"after_ms":1900}"#);
         assert_eq!(shown(Notice::Suspect), r#"{"event":"suspect"}"#);
+        let stalled = Notice::Service(Health::Stalled);
+        assert_eq!(shown(stalled), r#"{"event":"service","health":"stalled"}"#);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bowline::Health;
 use bowline::error::{CloseReason, Outcome};
 use bowline::id::MessageId;
 
@@ -29,6 +30,8 @@ pub(crate) enum Notice {
     Suspect,
     /// It was nothing.
     Recovered,
+    /// The program behind the peer does not take messages, or says that it is busy or about to leave, or is well again.
+    Service(Health),
     /// The connection is lost, and will be dialed again.
     Reconnecting { attempt: u32, after: Duration },
     /// The peer is not there; it has to come back by itself.

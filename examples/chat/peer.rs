@@ -242,9 +242,10 @@ impl Conversation {
             }
             Event::PeerOffline { pending } => self.on_disconnected(Notice::Offline { pending }),
             Event::GaveUp => self.on_disconnected(Notice::GaveUp),
+            Event::Service(health) => self.ready.push_back(Notice::Service(health)),
             Event::Suspect => self.ready.push_back(Notice::Suspect),
             Event::Recovered => self.ready.push_back(Notice::Recovered),
-            Event::PathChanged { remote } => self.ready.push_back(Notice::PathChanged { remote }),
+            Event::PathChanged { remote, .. } => self.ready.push_back(Notice::PathChanged { remote }),
             // `start` has told of the first connection, and the rest changes nothing for people who chat.
             _ => {}
         }

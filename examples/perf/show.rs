@@ -61,10 +61,14 @@ impl Show {
         let (name, more) = match event {
             // It was shown when the session was made.
             Event::Connected => return,
-            Event::PathChanged { remote } => ("path_changed", some.field("remote", remote.to_string())),
+            Event::PathChanged { former, remote } => {
+                let line = some.field("former", former.to_string());
+                ("path_changed", line.field("remote", remote.to_string()))
+            }
             Event::Suspect => ("suspect", some),
             Event::Recovered => ("recovered", some),
             Event::Service(health) => ("service", some.field("health", health_name(*health))),
+            Event::OwnService(health) => ("own_service", some.field("health", health_name(*health))),
             Event::Reconnecting { attempt, after } => {
                 ("reconnecting", some.field("attempt", *attempt).field("after_ms", whole_ms(*after)))
             }

@@ -52,6 +52,9 @@ pub(crate) struct Environment {
     links: AtomicU64,
     dropped_datagrams: AtomicU64,
     farewells: Arc<Farewells>,
+    /// It matters from which of its addresses this machine speaks.
+    #[cfg(all(feature = "watch", target_os = "linux"))]
+    watching: std::sync::atomic::AtomicBool,
 }
 
 /// Connections that were closed and still have to tell their peers.
@@ -112,7 +115,33 @@ impl Environment {
             links: AtomicU64::new(0),
             dropped_datagrams: AtomicU64::new(0),
             farewells: Arc::default(),
+            #[cfg(all(feature = "watch", target_os = "linux"))]
+            watching: std::sync::atomic::AtomicBool::new(false),
         }
+    }
+
+    /// From now on the address is known that each dialed connection speaks from.
+    #[cfg(all(feature = "watch", target_os = "linux"))]
+    pub(crate) fn watch(&self) {
+        self.watching.store(true, Ordering::Relaxed);
+    }
+
+    /// The address of this machine from which it speaks to a peer now; `None` if nobody wants to know, or there is no way
+    /// there. Nothing is sent.
+    #[cfg(all(feature = "watch", target_os = "linux"))]
+    pub(crate) fn source_to(&self, remote: std::net::SocketAddr) -> Option<std::net::IpAddr> {
+        use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+        if !self.watching.load(Ordering::Relaxed) {
+            return None;
+        }
+        let unspecified: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((unspecified, 0)).ok()?;
+        socket.connect(remote).ok()?;
+        socket.local_addr().ok().map(|local| local.ip())
     }
 
     pub(crate) fn now(&self) -> Instant {

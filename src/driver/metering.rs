@@ -81,6 +81,9 @@ mod publishing {
         ("bowline_attaches_total", "Connections that sessions attached.", |it| it.attaches),
         ("bowline_resumes_total", "Those after which the peer still knew the session.", |it| it.resumes),
         ("bowline_resets_total", "Those after which it did not.", |it| it.resets),
+        ("bowline_path_changes_total", "Times that the address of a peer changed on a connection.", |it| {
+            it.path_changes
+        }),
         ("bowline_fenced_frames_total", "Frames of fenced connections that were ignored.", |it| {
             it.fenced_frames
         }),

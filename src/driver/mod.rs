@@ -47,6 +47,8 @@ mod target;
 mod task;
 mod transport;
 pub(crate) mod waiting;
+#[cfg(feature = "watch")]
+pub(crate) mod watch;
 
 pub use acceptor::AttachRequest;
 pub use clock::{Clock, SystemClock};

@@ -239,6 +239,11 @@ impl Registry {
         }
     }
 
+    /// The sessions that were dialed.
+    pub(crate) fn dialed(&self) -> Vec<Arc<Shared>> {
+        self.table().dialed.values().cloned().collect()
+    }
+
     /// Whether a dialed session lives here.
     pub(super) fn is_dialed(&self, session: SessionId) -> bool {
         self.table().dialed.contains_key(&session)
@@ -258,6 +263,7 @@ impl Registry {
     /// A dialed session is over.
     pub(super) fn forget_dialed(&self, session: SessionId) {
         self.table().dialed.remove(&session);
+        self.departures.notify_waiters();
     }
 
     /// An accepted session is over.
@@ -310,6 +316,22 @@ impl Registry {
                 if table.doors == Doors::Closed
                     || table.doors == Doors::ForSessions && table.sessions.is_empty()
                 {
+                    return;
+                }
+            }
+            departed.await;
+        }
+    }
+
+    /// Waits until the endpoint's handles are gone or closed, and all sessions that it dialed are over.
+    #[cfg(all(feature = "watch", target_os = "linux"))]
+    pub(super) async fn dials_no_more(&self) {
+        loop {
+            let mut departed = std::pin::pin!(self.departures.notified());
+            departed.as_mut().enable();
+            {
+                let table = self.table();
+                if table.doors != Doors::Open && table.dialed.is_empty() {
                     return;
                 }
             }

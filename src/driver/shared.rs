@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, broadcast};
 use tracing::Span;
@@ -44,6 +44,9 @@ pub(crate) struct State {
     pub(crate) peer: Option<PeerIdentity>,
     /// Where the last link led to when it was made.
     remote: Option<SocketAddr>,
+    /// The address of this machine from which it led there, if somebody watches it.
+    #[cfg(all(feature = "watch", target_os = "linux"))]
+    source: Option<std::net::IpAddr>,
     /// Links that the session's task has yet to take over.
     pub(super) arrivals: Vec<Writer>,
     /// Links whose connection is gone, which the task has yet to drop.
@@ -52,6 +55,8 @@ pub(crate) struct State {
     pub(super) events: Option<broadcast::Sender<Event>>,
     /// When the machine was last told how a link's transport is.
     sampled: Option<(LinkId, Instant)>,
+    /// Since when the application is in the background: by the calendar, and by the clock.
+    pub(crate) background: Option<(SystemTime, Instant)>,
     /// Why the first attach came to nothing.
     failure: Option<ConnectError>,
     /// The task has done everything that there was to do.
@@ -114,10 +119,13 @@ impl Shared {
             waiting: Waiting::default(),
             peer: None,
             remote: None,
+            #[cfg(all(feature = "watch", target_os = "linux"))]
+            source: None,
             arrivals: Vec::new(),
             departures: Vec::new(),
             events: None,
             sampled: None,
+            background: None,
             failure: None,
             ended: false,
             flagged: true,
@@ -180,7 +188,12 @@ impl Shared {
                 return Err((established, hello));
             }
             state.peer.clone_from(&established.peer);
-            state.remote = Some(established.connection.remote_address());
+            let remote = established.connection.remote_address();
+            state.remote = Some(remote);
+            #[cfg(all(feature = "watch", target_os = "linux"))]
+            if self.role == Role::Dialer {
+                state.source = self.env.source_to(remote);
+            }
             let (info, writer, reader) = established.split();
             state.machine.handle_link_up(link, info, now);
             if let Some(hello) = hello {
@@ -253,6 +266,37 @@ impl Shared {
 
     pub(crate) fn close(&self, code: CloseCode, reason: &str, drain: Duration) {
         self.feed(|state, now| state.machine.close(code, reason, drain, now));
+    }
+
+    pub(crate) fn network_changed(&self) {
+        self.feed(|state, now| state.machine.network_changed(now));
+    }
+
+    /// Looks from which address this machine speaks to the peer now. Whether that is another one than before, and not none.
+    #[cfg(all(feature = "watch", target_os = "linux"))]
+    pub(super) fn source_changed(&self) -> bool {
+        let Some(remote) = self.look().remote else { return false };
+        let source = self.env.source_to(remote);
+        let before = std::mem::replace(&mut self.look().source, source);
+        source.is_some() && source != before
+    }
+
+    pub(crate) fn going_to_background(&self) {
+        let wall = self.env.clock.wall();
+        self.feed(|state, now| {
+            state.background.get_or_insert((wall, now));
+            state.machine.going_to_background();
+        });
+    }
+
+    pub(crate) fn resumed(&self) {
+        let wall = self.env.clock.wall();
+        self.feed(|state, now| {
+            let Some((before, began)) = state.background.take() else { return };
+            // Some clocks stand still while the machine sleeps, and some are set.
+            let asleep = wall.duration_since(before).unwrap_or_default();
+            state.machine.resumed(asleep.max(now.saturating_duration_since(began)), now);
+        });
     }
 
     /// The events from now on; `None` when there will be none.

@@ -299,9 +299,10 @@ impl Task {
             }
             // quinn does not tell when the peer has moved, but whatever woke this task may have come from there.
             if self.attached == Some(*link)
-                && let Some(remote) = writer.take_new_remote()
+                && let Some((former, remote)) = writer.take_new_remote()
             {
-                announce(&self.shared.look(), Event::PathChanged { remote });
+                self.shared.change(|state, _| state.machine.handle_path_changed(*link, former, remote));
+                busy = true;
             }
             if let Some(what) = writer.take_violation() {
                 tracing::warn!(what, "the peer broke the protocol");

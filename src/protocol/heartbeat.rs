@@ -152,6 +152,8 @@ impl Heart {
     pub fn poke(&mut self, now: Instant) {
         if let State::Resting { due } = &mut self.state {
             *due = now;
+            // What came before this proves nothing.
+            self.last_sample = None;
         }
     }
 

@@ -10,23 +10,65 @@ const LEASE: (u32, u32) = (3, 2);
 pub const STALL_AFTER: Duration = Duration::from_secs(5);
 
 /// The promise of a dialer to be heard again in time.
+///
+/// ```text
+///             one and a half intervals of silence
+///   Present ───────────────────────────────────────> Missed
+///    ^   ^ └──── it says that it goes away ──> Away    │
+///    │   └────── it says that it is back ───────┘      │
+///    └─────────── anything is heard ───────────────────┘
+/// ```
 #[derive(Debug)]
 pub struct Lease {
     interval: Duration,
     heard: Instant,
-    missed: bool,
+    belief: Belief,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Belief {
+    Present,
+    Missed,
+    /// What still comes was under way, or is said by a process that is about to be stopped.
+    Away,
 }
 
 impl Lease {
     /// Until a beat names the interval, `interval` is assumed.
     pub fn new(interval: Duration, now: Instant) -> Self {
-        Self { interval, heard: now, missed: false }
+        Self { interval, heard: now, belief: Belief::Present }
     }
 
     /// Something came from the peer. Returns whether it had been missed.
     pub fn heard(&mut self, now: Instant) -> bool {
         self.heard = now;
-        std::mem::take(&mut self.missed)
+        self.turn(Belief::Missed, Belief::Present)
+    }
+
+    /// Something came, at an unknown time since then. It counts as half an interval's worth of life at least.
+    pub fn heard_since(&mut self, since: Instant, now: Instant) -> bool {
+        let least = now.checked_sub(self.interval).unwrap_or(since);
+        self.heard = self.heard.max(since).max(least);
+        self.turn(Belief::Missed, Belief::Present)
+    }
+
+    /// The peer says that it will not be heard for a while. Returns whether that is news.
+    pub fn leave(&mut self) -> bool {
+        self.turn(Belief::Present, Belief::Away)
+    }
+
+    /// The peer says that it is back. Returns whether it was away.
+    pub fn come_back(&mut self, now: Instant) -> bool {
+        self.heard = now;
+        self.turn(Belief::Away, Belief::Present)
+    }
+
+    fn turn(&mut self, from: Belief, to: Belief) -> bool {
+        let turns = self.belief == from;
+        if turns {
+            self.belief = to;
+        }
+        turns
     }
 
     /// A beat promises the next one after `interval`.
@@ -36,19 +78,18 @@ impl Lease {
 
     /// When the peer will be missed.
     pub fn deadline(&self) -> Option<Instant> {
-        (!self.missed).then(|| self.heard + self.interval * LEASE.0 / LEASE.1)
+        (self.belief == Belief::Present).then(|| self.heard + self.interval * LEASE.0 / LEASE.1)
     }
 
     /// Whether the peer is missed from now on. Said once per silence.
     pub fn poll(&mut self, now: Instant) -> bool {
         let missed = self.deadline().is_some_and(|deadline| now >= deadline);
-        self.missed |= missed;
-        missed
+        missed && self.turn(Belief::Present, Belief::Missed)
     }
 
-    /// Whether the peer is being missed.
-    pub fn is_missed(&self) -> bool {
-        self.missed
+    /// Whether nobody is believed to listen.
+    pub fn is_dormant(&self) -> bool {
+        self.belief != Belief::Present
     }
 }
 
@@ -112,6 +153,31 @@ mod tests {
         assert!(lease.heard(now + Duration::from_secs(17)));
         assert!(!lease.heard(now + Duration::from_secs(17)));
         assert_eq!(lease.deadline(), Some(now + Duration::from_secs(32)));
+    }
+
+    #[test]
+    fn what_came_at_an_unknown_time_renews_the_lease_for_half_an_interval_at_least() {
+        let now = Instant::now();
+        let at = |s| now + Duration::from_secs(s);
+        let mut lease = Lease::new(Duration::from_secs(10), now);
+        assert!(!lease.heard_since(now, at(14)));
+        assert_eq!(lease.deadline(), Some(at(19)));
+        assert!(!lease.heard_since(at(14), at(18)));
+        assert_eq!(lease.deadline(), Some(at(29)), "it cannot have come before this");
+    }
+
+    #[test]
+    fn a_peer_that_is_away_is_not_missed_and_comes_back_by_its_own_word() {
+        let now = Instant::now();
+        let mut lease = Lease::new(Duration::from_secs(10), now);
+        assert!(lease.leave() && lease.is_dormant());
+        assert!(!lease.leave(), "it was said already");
+        assert_eq!(lease.deadline(), None);
+        assert!(!lease.heard(now) && lease.is_dormant(), "this was under way");
+        let later = now + Duration::from_secs(100);
+        assert!(lease.come_back(later) && !lease.is_dormant());
+        assert!(!lease.come_back(later));
+        assert_eq!(lease.deadline(), Some(later + Duration::from_secs(15)));
     }
 
     #[test]

@@ -21,6 +21,7 @@
 //! | `hearing` | what the peer says of them |
 //! | `writing` | what to write next, and how it travels |
 //! | `giving_up` | deadlines, withdrawal, what is superseded |
+//! | `undelivered` | what has no outcome, and what can be taken back |
 //! | `doubt` | what is left when the peer forgot something |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,7 @@ mod entries;
 mod figures;
 mod giving_up;
 mod hearing;
+mod undelivered;
 mod writing;
 
 pub use doubt::ResetCount;
@@ -74,8 +76,6 @@ pub struct Outbox {
     received: RangeSet,
     /// What is resolved: a peer that says so twice costs no second look at each message.
     resolved: RangeSet,
-    /// Unresolved messages that the peer's session holds.
-    at_peer: usize,
     /// What is unresolved.
     held: Held,
     /// Bytes of unresolved messages that the peer holds or this link was given: what counts in the peer's windows.
@@ -144,7 +144,6 @@ impl Outbox {
             ended: Ended::default(),
             received: RangeSet::default(),
             resolved: RangeSet::default(),
-            at_peer: 0,
             held: Held::default(),
             used: 0,
             used_large: 0,
@@ -295,20 +294,16 @@ impl Outbox {
         self.mode.is_reliable() && self.floor() > told && self.exception_below > told
     }
 
-    /// Whether the peer, last told `told`, is to be told the floor because its window is about to be used up by numbers
-    /// that it will never see.
-    pub fn needs_floor(&self, told: Sequence, window: u64) -> bool {
-        self.owes_floor(told) && self.next - self.acknowledged >= window / 2
+    /// Whether the peer, last told `told`, is to be told the floor at once: it waits for numbers that it will never see,
+    /// with what follows them or, if the lane has `finished`, with its end; or its window is about to be used up by them.
+    pub fn needs_floor(&self, told: Sequence, window: u64, finished: bool) -> bool {
+        let waits = finished || self.mode == Delivery::ReliableOrdered;
+        self.owes_floor(told) && (waits || self.next - self.acknowledged >= window / 2)
     }
 
     /// Every message below is held by the peer's session, or resolved.
     pub fn received_below(&self) -> Sequence {
         self.received.below().max(self.floor())
-    }
-
-    /// Whether the peer's session holds messages that its application has not resolved.
-    pub fn has_received(&self) -> bool {
-        self.at_peer > 0
     }
 
     /// Ends `start..end`, as far as still unresolved, with `outcome`. Returns how many that were.
@@ -318,7 +313,6 @@ impl Outbox {
         for (start, end) in self.resolved.missing(start, end) {
             for entry in self.entries.range_mut(start, end) {
                 let sequence = entry.sequence;
-                self.at_peer -= usize::from(entry.state == State::Received);
                 entry.state = State::Resolved;
                 self.held.messages -= 1;
                 self.held.free(&mut entry.payload);

@@ -27,11 +27,13 @@ pub struct Silence {
 impl Silence {
     /// Something came.
     pub fn heard(&mut self, now: Instant) {
+        if self.last == Some(now) {
+            // It came together with the one before.
+            return;
+        }
         let gap = self.last.map(|last| now.saturating_duration_since(last));
         match gap {
             Some(gap) if gap > FLOW_MAX => self.gaps = 0,
-            // It came together with the one before.
-            Some(gap) if gap.is_zero() => {}
             Some(gap) => {
                 self.gap = if self.gaps == 0 { gap } else { self.gap * 7 / 8 + gap / 8 };
                 self.gaps = self.gaps.saturating_add(1);

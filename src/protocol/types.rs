@@ -1,6 +1,7 @@
 //! The plain vocabulary of the core's contract: what goes in and what comes out of a
 //! [`Machine`](super::machine::Machine).
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,8 +12,10 @@ use crate::protocol::journal::Batch;
 use crate::wire::{Frame, Health, PeerLimits, Secret};
 
 mod figures;
+mod undelivered;
 
 pub use figures::{ChannelStats, Liveness, PathLiveness, ProcessLiveness, SessionStats};
+pub use undelivered::{Undelivered, Whereabouts};
 
 /// One connection, as the driver names it. Never reused within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,15 +209,20 @@ pub enum Event {
     Connected,
     /// The peer's address, as this side sees it, has changed.
     PathChanged {
+        /// The address before.
+        former: SocketAddr,
         /// The new address.
-        remote: std::net::SocketAddr,
+        remote: SocketAddr,
     },
     /// The peer has not answered as it should: probing.
     Suspect,
-    /// A suspicion was wrong: the peer answered on the same link.
+    /// The peer is heard again on the same link: a suspicion was wrong, or it is back from the background.
     Recovered,
     /// The service behind the peer takes its messages again, or does not (rule H8): connected all the same.
     Service(Health),
+    /// The same of this side, as the peer is told: what is in the inboxes of this application has not been taken for five
+    /// seconds, or is taken again, or the application has said how it is.
+    OwnService(Health),
     /// No link: dialing again.
     Reconnecting {
         /// From 1.
@@ -234,9 +242,10 @@ pub enum Event {
         /// Messages sent again, marked as redelivered.
         redelivered: u64,
     },
-    /// The acceptor has no word from the peer beyond its lease, or lost its link.
+    /// The acceptor has no word from the peer beyond its lease, or lost its link, or was told that the peer goes away. From now on
+    /// messages are held in the outbox, until `Recovered`, `Resumed` or `Reset`, or until the session expires.
     PeerOffline {
-        /// Messages that wait for it.
+        /// Accepted messages without an outcome.
         pending: u64,
     },
     /// The reconnect policy is exhausted; `reconnect()` goes on. Outbox and receipts are kept until the session expires.
@@ -258,7 +267,7 @@ pub enum SessionState {
     Connecting,
     /// A link is attached.
     Connected,
-    /// No link; the session goes on.
+    /// No link, or none that is believed to lead anywhere; the session goes on.
     Detached,
     /// Closing: flushing what was accepted.
     Closing,

@@ -65,6 +65,7 @@ pub(super) fn to_wire(control: &Control, mut emit: impl FnMut(Wire)) {
             emit(Wire::Close(pb::Close { code: *code, reason: cut(reason).to_owned() }));
         }
         Control::CloseAck => emit(Wire::CloseAck(pb::CloseAck {})),
+        Control::Presence { away } => emit(Wire::Presence(pb::Presence { away: *away })),
     }
 }
 
@@ -238,6 +239,7 @@ pub(super) fn from_wire(frame: Wire) -> Result<Control, WireError> {
         }),
         Wire::Close(pb::Close { code, reason }) => Control::Close(Close { code, reason: cut_owned(reason) }),
         Wire::CloseAck(pb::CloseAck {}) => Control::CloseAck,
+        Wire::Presence(pb::Presence { away }) => Control::Presence { away },
     })
 }
 

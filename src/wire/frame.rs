@@ -101,6 +101,11 @@ pub enum Control {
     Close(Close),
     /// The Close was understood.
     CloseAck,
+    /// Whether the dialer's process is about to be stopped.
+    Presence {
+        /// It is, and will not be heard until it says otherwise.
+        away: bool,
+    },
 }
 
 /// A 256-bit session secret. Never shown.

@@ -5,6 +5,7 @@
 
 mod accepting;
 mod addresses;
+mod background;
 mod batches;
 mod closing;
 mod crowd;

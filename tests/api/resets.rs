@@ -1,11 +1,12 @@
 //! A peer that restarts without memory.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bowline::config::OnReset;
 use bowline::error::Outcome;
 use bowline::protocol::types::Event;
-use bowline::{Channel, ChannelConfig, Delivery, Endpoint, Identity, Inbox, Session, Trust};
+use bowline::{Channel, ChannelConfig, Config, Delivery, Endpoint, Identity, Inbox, Session, Trust};
 
 use crate::support::{
     Process, accept, channel, dialer, event, identity, localhost, nimble, ordered, payload, text, until,
@@ -95,6 +96,50 @@ async fn a_restarted_peer_is_noticed_and_what_it_may_have_handled_ends_unknown()
     drop(acceptor.out.send("and back").await.unwrap());
     assert_eq!(session.stats().resets, 1);
     assert_eq!(session.id(), acceptor.session.id());
+}
+
+#[tokio::test]
+async fn a_restart_is_told_by_the_answer_to_the_first_packet_and_dialed_at_once() {
+    let identity = identity();
+    let (process, endpoint) = start(&identity, localhost()).await;
+    let (addr, trust) = (endpoint.local_addr().unwrap(), Trust::fingerprint(endpoint.fingerprint()));
+    // Its next beat is due in minutes, and nothing flows: it can only be told.
+    let client = dialer(Config::default().heartbeat(Duration::from_secs(270)));
+    let dial = async { within("the session", client.connect(addr, trust)).await.unwrap() };
+    let (session, mut acceptor) = tokio::join!(dial, take(process, endpoint, ordered()));
+    let (out, mut back) = session.open("work", ordered()).await.unwrap();
+    drop(acceptor.out.send("of the first").await.unwrap());
+    let first = within("a message", back.recv()).await.unwrap().id();
+    let handled = out.send("handled").await.unwrap();
+    assert_eq!(text(&mut acceptor.inbox).await, "handled");
+    within("handled", handled.outcome()).await;
+    let mut open = Vec::new();
+    for number in 0..5 {
+        open.push(out.send(format!("open {number}")).await.unwrap());
+        within("received", open[number].received()).await.unwrap();
+    }
+    let mut events = session.events();
+    let (process, endpoint) = start(&identity, acceptor.kill().await).await;
+    open.push(out.send("to whoever is there").await.unwrap());
+    let next = within("an event", events.next()).await;
+    assert_eq!(
+        next,
+        Some(Event::Reconnecting { attempt: 1, after: Duration::ZERO }),
+        "nothing was suspected"
+    );
+    let mut acceptor = take(process, endpoint, ordered()).await;
+    let next = within("an event", events.next()).await;
+    assert_eq!(next, Some(Event::Reset { undelivered: 6, redelivered: 0 }));
+    for receipt in open {
+        assert_eq!(receipt.outcome().await, Outcome::Unknown);
+    }
+    assert_eq!(handled.outcome().await, Outcome::Handled);
+    let after = out.send("after").await.unwrap();
+    assert_eq!(text(&mut acceptor.inbox).await, "after");
+    within("handled", after).await.unwrap();
+    drop(acceptor.out.send("of the second").await.unwrap());
+    let second = within("a message", back.recv()).await.unwrap().id();
+    assert_ne!(first.epoch, second.epoch, "what the restarted peer sends is numbered anew");
 }
 
 #[tokio::test]

@@ -117,6 +117,23 @@ fn channels_room_left_by_former_epochs_is_granted_again() {
 }
 
 #[test]
+fn channels_what_a_former_epoch_left_expires_and_ends_with_nobody_looking() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say_for(Side::Acceptor, "chat", 10, 5000);
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    BOTH.into_iter().for_each(|side| world.finish(side, "chat"));
+    world.run(secs(1));
+    assert_eq!(world.stats(Side::Dialer, "chat").inbox_messages, 1);
+    world.run(secs(10));
+    let stats = world.stats(Side::Dialer, "chat");
+    assert_eq!((stats.inbox_messages, stats.inbox_bytes, stats.late), (0, 0, 1));
+    assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
+}
+
+#[test]
 fn channels_a_label_that_nobody_opened_is_given_once_and_again_after_a_restart() {
     let settings = Settings { stores: [true, true], ..Settings::default() };
     let mut world = connected(settings, &[]);

@@ -6,7 +6,7 @@ use bowline::id::MessageId;
 use bowline::protocol::types::Progress;
 
 use crate::link::Side::{Acceptor, Dialer};
-use crate::scene::{connected_as, in_mode, ms, secs, stored};
+use crate::scene::{BOTH, connected_as, in_mode, ms, secs, stored};
 use crate::world::{Settings, Shape, World};
 
 const RELIABLE: [Delivery; 2] = [Delivery::ReliableOrdered, Delivery::ReliableUnordered];
@@ -127,6 +127,39 @@ fn deadlines_beyond_every_window_leave_no_hole_behind() {
         world.run(secs(1));
         assert_eq!(outcomes(&mut world, &[first, last]), [Some(Outcome::Handled), Some(Outcome::Handled)]);
         assert!(world.steps < 2000, "{} steps", world.steps);
+    }
+}
+
+/// For the next 300 ms the link is taken by what is more urgent.
+fn busy(mode: Delivery) -> World {
+    let mut world = connected_as(Settings { room: (1, 1), ..Settings::default() }, &in_mode(mode));
+    let urgent = Shape { priority: 1, ..Shape::plain() };
+    BOTH.into_iter().for_each(|side| world.open(side, "jobs", &urgent));
+    world.run(secs(1));
+    (0..30).for_each(|_| {
+        world.say(Dialer, "jobs", 10);
+    });
+    world
+}
+
+#[test]
+fn deadlines_that_pass_before_a_message_left_do_not_hold_up_the_next_for_a_round_trip() {
+    let mut world = busy(Delivery::ReliableOrdered);
+    world.say_for(Dialer, "chat", 10, 100);
+    world.run(ms(200));
+    world.say(Dialer, "chat", 10);
+    world.run_until(secs(5), |world| world.stats(Acceptor, "chat").received > 0);
+    assert_eq!(world.hear(Acceptor, "chat"), [1]);
+}
+
+#[test]
+fn deadlines_that_pass_before_the_last_message_left_do_not_hold_up_the_end() {
+    for mode in [Delivery::ReliableOrdered, Delivery::ReliableUnordered, Delivery::ReliableLatest] {
+        let mut world = busy(mode);
+        world.say_for(Dialer, "chat", 10, 100);
+        BOTH.into_iter().for_each(|side| world.finish(side, "chat"));
+        world.run(secs(5));
+        assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")), "{mode}");
     }
 }
 

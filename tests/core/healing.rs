@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline::error::CloseCode;
-use bowline::protocol::types::SessionState;
+use bowline::protocol::types::{Event, SessionState};
 
 use crate::link::{Side, Weather};
 use crate::plan::{LABELS, open};
@@ -22,6 +22,7 @@ pub(crate) fn heal(world: &mut World) {
             peer.stopped_until = None;
         }
     }
+    world.with(Who::Dialer, |peer, _, now| peer.machine.resumed(Duration::from_secs(1), now));
     let heals = world.now;
     let mut calm = 0;
     let mut connected_after = None;
@@ -39,7 +40,9 @@ pub(crate) fn heal(world: &mut World) {
         if world.dialer.is_closed() {
             break;
         }
-        if world.dialer.events.last() == Some(&bowline::protocol::types::Event::GaveUp) {
+        // What it finds of its own application is no news of the connection.
+        let mut news = world.dialer.events.iter().rev();
+        if news.find(|event| !matches!(event, Event::OwnService(_))) == Some(&Event::GaveUp) {
             world.with(Who::Dialer, |peer, _, now| peer.machine.reconnect(now));
         }
         let attached = world.dialer.machine.attached();
@@ -163,13 +166,16 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
     let session = world.dialer.machine.session();
     if let Some(reason) = world.dialer.closed() {
         let allowed = [CloseCode::Normal, CloseCode::Expired, CloseCode::Unreachable];
-        // A store that calls something durable and forgets it may give one number to two things. Where the peer can see
-        // that, it ends the session: loudly, with every receipt unknown.
+        // A store that calls something durable and forgets it may give one number to two things: to messages of other sizes,
+        // to lanes of other modes. Where the peer can see that, it ends the session: loudly, with every receipt unknown.
         let seen = [
             "a channel changed its label or its end",
+            "a channel's floor is beyond its end",
             "a message beyond the end",
             "a label that is announced",
             "more is skipped than",
+            "more than the window allows",
+            "an unreliable message on a stream",
             "fragments that overlap",
         ];
         // And a counter that was forgotten looks like another copy's.

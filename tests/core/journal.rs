@@ -77,6 +77,28 @@ fn journal_what_a_sender_gave_up_counts_in_no_window() {
 }
 
 #[test]
+fn journal_what_a_sender_gave_up_leaves_nothing_when_it_expires() {
+    let settings = Settings { stores: [true, false], ..Settings::default() };
+    let mut world = connected(settings, &["chat", "jobs"]);
+    for _ in 0..4 {
+        world.say_for(Side::Acceptor, "chat", 45_000, 100_000);
+    }
+    world.run(secs(1));
+    // As above. The process that begins again has the messages, of which their sender does not know that.
+    world.say(Side::Dialer, "jobs", 10);
+    world.run(secs(1));
+    world.say(Side::Dialer, "jobs", 10);
+    world.run(secs(1));
+    world.restart_dialer(1, Some(ms(0)));
+    world.run(secs(10));
+    let stats = world.stats(Side::Dialer, "chat");
+    assert_eq!((stats.inbox_messages, stats.inbox_bytes), (4, 180_000));
+    world.run(secs(100));
+    let stats = world.stats(Side::Dialer, "chat");
+    assert_eq!((stats.inbox_messages, stats.inbox_bytes), (0, 0));
+}
+
+#[test]
 fn journal_refusing_an_old_message_marks_no_new_one() {
     let settings = Settings { stores: [true, false], ..Settings::default() };
     let mut world = connected(settings, &["chat", "jobs"]);

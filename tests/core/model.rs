@@ -127,6 +127,8 @@ pub(crate) struct Handed {
     /// How often each message in the application's hands, or given back by it, was handed over.
     attempts: BTreeMap<MessageId, u32>,
     last: BTreeMap<(u64, u32), u64>,
+    /// Messages whose rest it did not want.
+    refused: BTreeSet<MessageId>,
     /// Some of it was handed over by the process before.
     pub(crate) restored: bool,
 }
@@ -320,8 +322,9 @@ impl Model {
     }
 
     /// The application did not want the rest of it.
-    pub(crate) fn rejected_in_part(&mut self, id: MessageId) {
+    pub(crate) fn rejected_in_part(&mut self, handed: &mut Handed, id: MessageId) {
         self.counts.rejected_in_part += 1;
+        handed.refused.insert(id);
         self.messages.get_mut(&id).expect("it was sent").refused_in_part = true;
     }
 
@@ -356,6 +359,14 @@ impl Model {
                     message.handled_formerly |= message.handled;
                     message.handled_by_forgetful |= message.handled;
                 }
+            }
+        }
+        for id in std::mem::take(&mut handed.refused) {
+            if keeps(&id) == Some(true) {
+                handed.refused.insert(id);
+            } else if let Some(message) = self.messages.get_mut(&id) {
+                // Nobody has heard of a refusal that did not come as far as the store: the message comes again.
+                message.refused_in_part = false;
             }
         }
         handed.attempts.clear();

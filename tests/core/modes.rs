@@ -2,7 +2,9 @@
 
 use bowline::config::{Delivery, WhenFull};
 use bowline::error::Outcome;
+use bowline::id::ChannelId;
 use bowline::protocol::types::Progress;
+use bowline::wire::{Body, Carrier, Data, Frame};
 
 use crate::link::Side::{Acceptor, Dialer};
 use crate::scene::{BOTH, connected, connected_as, in_mode, ms, secs, stored};
@@ -13,6 +15,18 @@ const UNRELIABLE: [Delivery; 2] = [Delivery::Unreliable, Delivery::UnreliableSeq
 /// Everything that goes in a datagram is lost, or nothing.
 fn lose(world: &mut World, percent: u64) {
     world.settings.weather.datagram_loss = percent;
+}
+
+/// A message of the first channel, and the beginning of another, as they come from the network.
+fn whole(sequence: u64, size: usize) -> Frame {
+    let (channel, redelivered, deadline, carrier) = (ChannelId(0), false, None, Carrier::Datagram);
+    Frame::Data(Data { channel, sequence, redelivered, deadline, carrier, payload: vec![0; size].into() })
+}
+
+fn fragment(sequence: u64, size: u64) -> Frame {
+    let (channel, redelivered, deadline, carrier) = (ChannelId(0), false, None, Carrier::Fragments);
+    let bytes = vec![0; 1000].into();
+    Frame::Body(Body { channel, sequence, redelivered, deadline, carrier, size, offset: 0, bytes })
 }
 
 fn handled(world: &mut World, id: bowline::id::MessageId) -> bool {
@@ -103,6 +117,28 @@ fn modes_the_end_of_an_unreliable_channel_comes_after_its_messages() {
             world.run(secs(2));
             assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
         }
+    }
+}
+
+#[test]
+fn modes_what_outlives_the_end_of_an_unreliable_channel_is_not_taken() {
+    for mode in UNRELIABLE {
+        let mut world = connected_as(Settings::default(), &in_mode(mode));
+        let link = world.dialer.machine.attached().expect("a link");
+        lose(&mut world, 100);
+        let (small, large) = (world.say(Dialer, "chat", 10), world.say(Dialer, "chat", 5000));
+        world.finish(Dialer, "chat");
+        world.run(secs(1));
+        // It was told that nothing is awaited, and may have forgotten the channel when these come.
+        for frame in [whole(small.sequence, 10), fragment(large.sequence, 5000)] {
+            world.feed(link, Acceptor, frame);
+        }
+        assert_eq!(world.hear(Acceptor, "chat"), []);
+        let stats = world.stats(Acceptor, "chat");
+        assert_eq!((stats.stale, stats.partial_bytes), (2, 0));
+        world.finish(Acceptor, "chat");
+        world.run(secs(1));
+        assert!(BOTH.iter().all(|&side| !world.is_channel_there(side, "chat")));
     }
 }
 

@@ -246,7 +246,7 @@ impl Peer {
         let id = transfer.id;
         let rejected = self.machine.reject_transfer(open.key, id.epoch, id.sequence, "too much", now);
         assert!(rejected, "C2: {id} is here in part, and cannot be rejected");
-        model.rejected_in_part(id);
+        model.rejected_in_part(&mut self.handed, id);
     }
 
     /// Takes up to `count` messages with `recv`.
@@ -311,6 +311,18 @@ impl Peer {
             }
         }
         true
+    }
+
+    /// Takes back what was never written. How many messages that were.
+    pub(crate) fn take_back(&mut self, label: &str, model: &mut Model, now: Instant) -> usize {
+        let Some(open) = self.channels.get(label) else { return 0 };
+        let (taken, _) = self.machine.take_back(open.key, now);
+        for message in &taken {
+            model.cancelled(message.id);
+            let progress = self.machine.progress(open.key, message.id.epoch, message.id.sequence);
+            assert_eq!(progress, Progress::Resolved(Outcome::Cancelled), "{} was taken back", message.id);
+        }
+        taken.len()
     }
 
     /// Compares every receipt with the model; outcomes never change (G8). Returns how many are unresolved.

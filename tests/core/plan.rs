@@ -84,6 +84,8 @@ pub(crate) enum Op {
         notice: Option<u64>,
     },
     Reconnect,
+    /// The dialer goes to the background, or is back after so many milliseconds.
+    Background(Option<u64>),
     Health(Side, u64),
     Close {
         side: Side,
@@ -100,6 +102,11 @@ pub(crate) enum Op {
         label: usize,
         which: usize,
         life: Option<u64>,
+    },
+    /// What was never written.
+    TakeBack {
+        side: Side,
+        label: usize,
     },
     RejectTransfer {
         side: Side,
@@ -260,7 +267,12 @@ fn op(kind: Kind, mixed: bool, rng: &mut Rng) -> Op {
         89 => Op::Network(false),
         90 => Op::Network(true),
         91 => Op::Stop(side(rng), *rng.pick(&[500, 4000, 60_000, 700_000])),
-        92 => Op::Reconnect,
+        92 => match rng.range(0, 3) {
+            0 => Op::Reconnect,
+            1 => Op::Background(None),
+            2 => Op::Background(Some(*rng.pick(&[100, 20_000]))),
+            _ => Op::TakeBack { side: side(rng), label: rng.range(0, 2) as usize },
+        },
         93 => Op::Health(side(rng), rng.range(0, 2)),
         94 if rng.percent(50) => Op::Replay(rng.percent(50)),
         94 => Op::Room(rng.range(1, 100_000)),
@@ -408,9 +420,19 @@ pub(crate) fn apply(world: &mut World, op: &Op) {
         Op::Reconnect => {
             world.with(Who::Dialer, |peer, _, now| peer.machine.reconnect(now));
         }
+        Op::Background(None) => {
+            world.with(Who::Dialer, |peer, _, _| peer.machine.going_to_background());
+        }
+        Op::Background(Some(asleep)) => {
+            let asleep = Duration::from_millis(asleep);
+            world.with(Who::Dialer, |peer, _, now| peer.machine.resumed(asleep, now));
+        }
+        Op::TakeBack { side, label } => {
+            world.with(world.on(side), |peer, model, now| peer.take_back(LABELS[label], model, now));
+        }
         Op::Health(side, health) => {
             let health = [Health::Serving, Health::Busy, Health::Draining][health as usize];
-            world.with(world.on(side), |peer, _, _| peer.machine.set_health(health));
+            world.with(world.on(side), |peer, _, now| peer.machine.set_health(health, now));
         }
         Op::Close { side, drain_ms } => {
             let drain = Duration::from_millis(drain_ms);

@@ -1,6 +1,7 @@
 //! Thousands of random runs. A failure is made short, and printed with the seed that replays it.
 //!
-//! `CASES=100000 cargo test --release --test core properties` runs more, `SEED=17` only that one, `TRACE=1` tells all.
+//! `CASES=100000 cargo test --release --test core properties` runs more, `SEED=17` only that one, both so many from that one
+//! on. `SURVEY=1` goes on after a failure, and shortens none. `TRACE=1` tells all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -60,11 +61,12 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn campaign(kind: Kind, mixed: bool, cases: u64) -> (Tally, Counts) {
-    let seeds = match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("CASES").unwrap_or(cases),
+    let seeds = match (number("SEED"), number("CASES")) {
+        (Some(seed), cases) => seed..seed + cases.unwrap_or(1),
+        (None, more) => 0..more.unwrap_or(cases),
     };
     let (mut tally, mut counts) = (Tally::default(), Counts::default());
+    let mut failed = Vec::new();
     for seed in seeds {
         let plan = Plan::new(kind, mixed, seed);
         match catch_unwind(AssertUnwindSafe(|| run(&plan, &plan.ops))) {
@@ -74,12 +76,18 @@ fn campaign(kind: Kind, mixed: bool, cases: u64) -> (Tally, Counts) {
             }
             Err(panic) => {
                 let text = words(panic.as_ref());
+                if std::env::var("SURVEY").is_ok() {
+                    println!("{kind:?}, mixed {mixed}, SEED={seed}: {text}");
+                    failed.push(seed);
+                    continue;
+                }
                 let (kept, last) = shorten(&plan, &text);
                 panic!("{kind:?} SEED={seed} fails: {last}\nwith {:#?}\nand {kept:#?}", plan.settings);
             }
         }
     }
     println!("{kind:?}, mixed {mixed}: {tally:?} {counts:?}");
+    assert!(failed.is_empty(), "{kind:?}, mixed {mixed}: {failed:?} fail");
     (tally, counts)
 }
 

@@ -191,7 +191,8 @@ impl World {
     fn next_event(&self) -> Option<Instant> {
         let links = self.links.values().filter_map(|link| self.next_of_link(link));
         let peers = std::iter::once(&self.dialer).chain(self.acceptors.values()).filter_map(|peer| {
-            let timer = peer.wait.flatten();
+            // One that is to be polled and was not is stopped.
+            let timer = peer.wait.unwrap_or(Some(self.now));
             let stored = peer.store.as_ref().and_then(|store| store.queue.front().map(|(at, _)| *at));
             let next = timer.into_iter().chain(stored).min()?;
             Some(peer.is_stopped(self.now).map_or(next, |until| next.max(until)))
@@ -403,6 +404,7 @@ pub(crate) fn name(frame: &Frame) -> &'static str {
             Control::Receiving(_) => "Receiving",
             Control::Close(_) => "Close",
             Control::CloseAck => "CloseAck",
+            Control::Presence { .. } => "Presence",
         },
     }
 }

@@ -22,6 +22,37 @@ fn a_server_whose_application_stalls_shows_as_a_gap() {
 }
 
 #[test]
+fn a_server_whose_application_takes_nothing_is_told_of_on_both_sides_and_nothing_is_lost() {
+    let server = Server::start_with(&["--stall", "6"]);
+    let client = server.run("--pattern flow --rate 50 --seconds 5");
+    assert_eq!(server.perf.event("own_service")["health"], "stalled");
+    let ended = client.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let services: Vec<_> = ended.rest.iter().filter(|line| line.contains("\"service\"")).collect();
+    let is = |line: &str, health: &str| line.contains(&format!("\"health\":\"{health}\""));
+    assert!(services.len() == 2 && is(services[0], "stalled") && is(services[1], "serving"), "{services:?}");
+    assert!(!ended.has_event("suspect") && !ended.has_event("reconnecting"), "{ended:?}");
+    let up = &ended.summary()["up"];
+    assert_eq!(numbers(up, ["sent", "delivered", "duplicated"]), [250, 250, 0]);
+}
+
+#[test]
+fn a_server_that_is_stopped_is_unreachable_and_no_word_is_said_of_its_service() {
+    let server = Server::start();
+    let client = server.run("--pattern flow --rate 50 --seconds 4 --reconnect responsive");
+    client.event("began");
+    server.perf.signal("STOP");
+    client.event("suspect");
+    client.event("reconnecting");
+    server.perf.signal("CONT");
+    let ended = client.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.has_event("service"), "{ended:?}");
+    let up = &ended.summary()["up"];
+    assert_eq!(numbers(up, ["sent", "delivered", "duplicated", "lost"]), [200, 200, 0, 0]);
+}
+
+#[test]
 fn a_run_whose_server_leaves_says_so_and_what_it_knows() {
     for direction in ["up", "down"] {
         let server = Server::start();

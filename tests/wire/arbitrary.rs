@@ -203,6 +203,7 @@ pub(crate) fn control() -> impl Strategy<Value = Control> {
         receiving(3, 20, 2, 5).prop_map(Control::Receiving),
         (any::<u32>(), text(MAX_REASON)).prop_map(|(code, reason)| Control::Close(Close { code, reason })),
         Just(Control::CloseAck),
+        any::<bool>().prop_map(|away| Control::Presence { away }),
     ]
 }
 

@@ -24,6 +24,8 @@ pub(crate) fn frames() -> Vec<(Control, &'static str)> {
         (Control::Receiving(receiving()), RECEIVING),
         (Control::Close(Close { code: 0, reason: "bye".to_owned() }), "0742051203627965"),
         (Control::CloseAck, "024a00"),
+        (Control::Presence { away: true }, "046a020801"),
+        (Control::Presence { away: false }, "026a00"),
     ]
 }
 

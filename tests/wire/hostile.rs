@@ -80,7 +80,7 @@ fn check(frame: &Control) {
                 lane.refused.iter().for_each(|text| reason(text));
             }
         }
-        Control::Retry(Retry::Forgotten) | Control::CloseAck => {}
+        Control::Retry(Retry::Forgotten) | Control::CloseAck | Control::Presence { .. } => {}
     }
 }
 

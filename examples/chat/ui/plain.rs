@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use bowline::Health;
 use bowline::error::{Outcome, Side};
 use bowline::id::MessageId;
 
@@ -76,6 +77,10 @@ pub(crate) fn describe(notice: &Notice) -> String {
         },
         Notice::Typing { .. } => "writing …".to_owned(),
         Notice::Suspect => "the peer does not answer".to_owned(),
+        Notice::Service(Health::Serving) => "the peer's program answers again".to_owned(),
+        Notice::Service(Health::Stalled) => "connected, but the peer's program is not answering".to_owned(),
+        Notice::Service(Health::Busy) => "connected, but the peer's program is busy".to_owned(),
+        Notice::Service(Health::Draining) => "connected, but the peer's program is about to leave".to_owned(),
         Notice::Recovered => "the peer answers again".to_owned(),
         Notice::Reconnecting { attempt, after } => {
             format!("connection lost; attempt {attempt} in {} s", after.as_millis().div_ceil(1000))

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use bowline::Health;
 use bowline::error::Outcome;
 use bowline::id::MessageId;
 
@@ -79,9 +80,13 @@ impl View {
                 self.link = Link::Connected;
                 self.push(Line::Info(describe(notice)));
             }
-            Notice::Recovered => self.link = Link::Connected,
+            Notice::Recovered | Notice::Service(Health::Serving) => self.link = Link::Connected,
             // One banner; a line for every attempt would push the conversation off the screen.
-            Notice::Suspect | Notice::Reconnecting { .. } | Notice::Offline { .. } | Notice::GaveUp => {
+            Notice::Suspect
+            | Notice::Service(_)
+            | Notice::Reconnecting { .. }
+            | Notice::Offline { .. }
+            | Notice::GaveUp => {
                 self.typing = false;
                 self.link = Link::Broken(describe(notice));
             }

@@ -5,8 +5,10 @@
 //!
 //! What is on its way already cannot be overtaken. While a large message alone is written that is nobody's loss. But beside
 //! other messages the window also keeps out of the queues of the network and of the peer's socket, as TCP Vegas does (Brakmo
-//! and Peterson 1995): when the round trip grows well beyond the shortest one seen it is halved, else it grows. What
-//! remains is about what the path itself holds, so the transfer hardly gets slower.
+//! and Peterson 1995): when the round trip is longer than the shortest one seen the window shrinks, else it grows, in small steps,
+//! so that no queue overflows and no message is lost in it. What remains is about what the path itself holds, so the transfer
+//! hardly gets slower. Where a smaller window makes the round trip no shorter, the queue is another's, or the path is another: then
+//! this round trip is the one to compare with.
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +22,13 @@ const RESERVE: u64 = 64 * 1024;
 /// For how long a message has others stay out of its way.
 const BESIDE: Duration = Duration::from_secs(1);
 
-/// How far the round trip may exceed one and a half times the shortest: what timers and schedulers do by themselves.
+/// How far the round trip may exceed seventeen sixteenths of the shortest: what timers and schedulers do by themselves.
 const SLACK: Duration = Duration::from_micros(250);
+
+/// The steps of the window, as parts of it: down, up, and up as long as it has never been too large.
+const DOWN: u64 = 8;
+const UP: u64 = 32;
+const UP_AT_FIRST: u64 = 16;
 
 /// How long the shortest round trip counts. Paths change.
 const SHORTEST_FOR: Duration = Duration::from_secs(60);
@@ -38,15 +45,33 @@ pub(super) struct SendWindow {
     piece: Option<Instant>,
     /// When the window last gave way, or grew again.
     adjusted: Option<Instant>,
+    /// It has been too large.
+    exceeded: bool,
+    /// The window and the round trip when it began to give way.
+    giving_way: Option<(u64, Duration)>,
+    /// What quinn was told.
+    applied: u64,
 }
 
 impl SendWindow {
     pub(super) fn new(connection: &Connection) -> Self {
-        let (shortest, message, piece, adjusted) = (None, None, None, None);
-        let mut window = Self { bytes: 0, reserve_open: false, shortest, message, piece, adjusted };
-        window.bytes = most(connection.stats().path.cwnd);
+        let mut window = Self::of(most(connection.stats().path.cwnd));
         window.apply(connection);
         window
+    }
+
+    fn of(bytes: u64) -> Self {
+        Self {
+            bytes,
+            reserve_open: false,
+            shortest: None,
+            message: None,
+            piece: None,
+            adjusted: None,
+            exceeded: false,
+            giving_way: None,
+            applied: 0,
+        }
     }
 
     /// What has come to be written: messages that are not large, or pieces of one that is.
@@ -73,13 +98,12 @@ impl SendWindow {
     pub(super) fn refresh(&mut self, connection: &Connection, now: Instant) -> bool {
         let path = connection.stats().path;
         self.note_rtt(path.rtt, now);
-        let wanted = self.wanted(path.rtt, most(path.cwnd), now);
-        // Each change wakes the connection, so small ones are left alone.
-        if wanted.abs_diff(self.bytes) <= self.bytes / 8 {
+        self.bytes = self.wanted(path.rtt, most(path.cwnd), now);
+        // Each change wakes the connection, so the smallest are left alone.
+        if self.bytes.abs_diff(self.applied) <= self.applied / 64 {
             return false;
         }
-        let grows = wanted > self.bytes;
-        self.bytes = wanted;
+        let grows = self.bytes > self.applied;
         self.apply(connection);
         grows
     }
@@ -87,17 +111,40 @@ impl SendWindow {
     fn wanted(&mut self, rtt: Duration, most: u64, now: Instant) -> u64 {
         let is_beside = |at| now.saturating_duration_since(at) < BESIDE;
         if !self.message.is_some_and(is_beside) || !self.piece.is_some_and(is_beside) {
+            self.giving_way = None;
             return most;
         }
         let bytes = self.bytes.min(most);
-        if self.adjusted.is_some_and(|at| now < at + rtt) {
+        let since = self.adjusted.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        let shortest = self.shortest.map_or(rtt, |(shortest, _)| shortest);
+        let is_crowded = rtt > shortest * 17 / 16 + SLACK;
+        // What a smaller window does shows a round trip later.
+        if since < if is_crowded { 2 * rtt } else { rtt } {
             return bytes;
         }
         self.adjusted = Some(now);
-        let shortest = self.shortest.map_or(rtt, |(shortest, _)| shortest);
-        let queues = rtt > shortest * 3 / 2 + SLACK;
-        let wanted = if queues { bytes / 2 } else { bytes + bytes / 4 };
-        wanted.clamp(WINDOW_MIN, most)
+        let wanted = match is_crowded {
+            true => self.give_way(bytes, rtt, shortest, now),
+            false => {
+                self.giving_way = None;
+                bytes + bytes / if self.exceeded { UP } else { UP_AT_FIRST }
+            }
+        };
+        wanted.clamp(WINDOW_MIN.min(most), most)
+    }
+
+    fn give_way(&mut self, bytes: u64, rtt: Duration, shortest: Duration, now: Instant) -> u64 {
+        self.exceeded = true;
+        let (window, before) = *self.giving_way.get_or_insert((bytes, rtt));
+        if bytes <= window / 2 {
+            self.giving_way = None;
+            if rtt > before * 3 / 4 {
+                self.shortest = Some((rtt, now));
+                return bytes;
+            }
+        }
+        let is_far = rtt > shortest * 3 / 2 + SLACK;
+        if is_far { bytes / 2 } else { bytes - bytes / DOWN }
     }
 
     /// Opens or closes what is kept for control frames. Whether that changed anything.
@@ -109,7 +156,8 @@ impl SendWindow {
         changed
     }
 
-    fn apply(&self, connection: &Connection) {
+    fn apply(&mut self, connection: &Connection) {
+        self.applied = self.bytes;
         connection.set_send_window(self.bytes + if self.reserve_open { RESERVE } else { 0 });
     }
 }
@@ -125,9 +173,7 @@ mod tests {
     const MOST: u64 = 1 << 22;
 
     fn window(bytes: u64) -> (SendWindow, Instant) {
-        let (shortest, message, piece, adjusted) = (None, None, None, None);
-        let now = Instant::now();
-        let mut window = SendWindow { bytes, reserve_open: false, shortest, message, piece, adjusted };
+        let (mut window, now) = (SendWindow::of(bytes), Instant::now());
         window.note_rtt(Duration::from_millis(40), now);
         (window, now)
     }
@@ -149,35 +195,60 @@ mod tests {
         assert_eq!(window.wanted(Duration::from_millis(400), MOST, now), MOST);
     }
 
+    /// Another round trip is measured, a second later, beside messages.
+    fn step(window: &mut SendWindow, now: &mut Instant, rtt_ms: u64) -> u64 {
+        *now += Duration::from_secs(1) / 2;
+        window.note(true, true, *now);
+        window.bytes = window.wanted(Duration::from_millis(rtt_ms), MOST, *now);
+        window.bytes
+    }
+
     #[test]
     fn beside_messages_it_keeps_out_of_the_queues_and_comes_back() {
         let (mut window, mut now) = window(MOST);
-        let mut step = |rtt_ms: u64| {
-            now += Duration::from_secs(1) / 2;
-            window.note(true, true, now);
-            window.bytes = window.wanted(Duration::from_millis(rtt_ms), MOST, now);
-            window.bytes
-        };
-        assert_eq!([step(400), step(61)], [MOST / 2, MOST / 4]);
-        assert_eq!(step(60), MOST / 4 + MOST / 16);
-        for _ in 0..20 {
-            step(100);
-        }
-        assert_eq!(step(100), WINDOW_MIN);
-        for _ in 0..50 {
+        let mut step = |rtt_ms| step(&mut window, &mut now, rtt_ms);
+        assert_eq!([step(200), step(61)], [MOST / 2, MOST / 4], "far too long");
+        assert_eq!(step(43), MOST / 4 - MOST / 32, "a little too long");
+        let before = step(42);
+        assert_eq!(step(41), before + before / UP);
+        for _ in 0..150 {
             step(41);
         }
         assert_eq!(step(41), MOST);
     }
 
     #[test]
-    fn it_gives_way_once_in_a_round_trip() {
-        let (mut window, now) = window(MOST);
+    fn as_long_as_it_was_never_too_large_it_grows_faster() {
+        let (mut window, mut now) = window(WINDOW_MIN);
+        assert_eq!(step(&mut window, &mut now, 40), WINDOW_MIN + WINDOW_MIN / UP_AT_FIRST);
+    }
+
+    #[test]
+    fn a_queue_that_does_not_shorten_is_not_its_own() {
+        let (mut window, mut now) = window(MOST);
+        let mut halved = 0;
+        while step(&mut window, &mut now, 48) > MOST / 2 {
+            halved += 1;
+            assert!(halved < 10);
+        }
+        step(&mut window, &mut now, 48);
+        let least = window.bytes;
+        assert_eq!(window.shortest.map(|(rtt, _)| rtt), Some(Duration::from_millis(48)));
+        assert_eq!(step(&mut window, &mut now, 48), least + least / UP);
+    }
+
+    #[test]
+    fn it_grows_once_in_a_round_trip_and_gives_way_once_in_two() {
+        let (mut window, now) = window(MOST / 2);
         window.note(true, true, now);
-        let rtt = Duration::from_millis(100);
-        window.bytes = window.wanted(rtt, MOST, now);
-        assert_eq!(window.wanted(rtt, MOST, now + rtt / 2), MOST / 2);
-        assert_eq!(window.wanted(rtt, MOST, now + rtt), MOST / 4);
+        let (short, long) = (Duration::from_millis(40), Duration::from_millis(100));
+        window.bytes = window.wanted(short, MOST, now);
+        let grown = window.bytes;
+        assert_eq!(window.wanted(short, MOST, now + short / 2), grown);
+        assert_eq!(window.wanted(long, MOST, now + long), grown);
+        window.bytes = window.wanted(long, MOST, now + 2 * long);
+        assert_eq!(window.bytes, grown / 2);
+        assert_eq!(window.wanted(long, MOST, now + 3 * long), grown / 2);
     }
 
     #[test]

@@ -221,10 +221,11 @@ impl Writer {
         sample
     }
 
-    /// The peer's address, if it is another than the last time.
-    pub(crate) fn take_new_remote(&mut self) -> Option<SocketAddr> {
+    /// The peer's address before and now, if it is another than the last time.
+    pub(crate) fn take_new_remote(&mut self) -> Option<(SocketAddr, SocketAddr)> {
         let remote = self.connection.remote_address();
-        (std::mem::replace(&mut self.remote, remote) != remote).then_some(remote)
+        let former = std::mem::replace(&mut self.remote, remote);
+        (former != remote).then_some((former, remote))
     }
 
     /// Lets the peer have a stream for each of this many channels.

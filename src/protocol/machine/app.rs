@@ -165,6 +165,7 @@ impl Machine {
         let channel = self.channels.get_mut(key)?;
         let message = channel.inbox.next(now)?;
         channel.inbox.take(message.clone());
+        self.taken(now);
         Some(message)
     }
 
@@ -229,6 +230,7 @@ impl Machine {
             channel.inbox.grant(window_of(config));
         }
         self.ack_handled(key, now);
+        self.taken(now);
     }
 
     /// `Some` once nothing will ever come again on this channel.
@@ -316,6 +318,7 @@ impl Machine {
             resumes: self.counts.resumes,
             resets: self.counts.resets,
             fenced_frames: self.counts.fenced_frames,
+            path_changes: self.counts.path_changes,
             beats_sent: self.counts.beats_sent,
             beats_received: self.counts.beats_received,
             rtt: self.attached.as_ref().map_or_else(Default::default, |attached| attached.sample.rtt),
@@ -323,7 +326,12 @@ impl Machine {
             channels: self.channels.len(),
             unresolved: self.unresolved(),
             total: ChannelStats::default(),
-            liveness: Liveness { path: self.path(), process: self.process, service: self.service },
+            liveness: Liveness {
+                path: self.path(),
+                process: self.process,
+                service: self.service.there,
+                own_service: self.health(),
+            },
         }
     }
 

@@ -143,7 +143,10 @@ impl Machine {
 
     /// These messages are over, and were not handed over: their sender is to know.
     pub(super) fn pass(&mut self, key: ChannelKey, gone: Vec<Gone>, now: Instant) {
-        let Some(channel) = self.channels.get_mut(key).filter(|_| !gone.is_empty()) else { return };
+        if gone.is_empty() {
+            return;
+        }
+        let Some(channel) = self.channels.get_mut(key) else { return };
         let Some(id) = channel.remote.as_ref().map(|remote| remote.id) else { return };
         for Gone { start, end, why } in gone {
             tracing::debug!(channel = %id, start, end, ?why, "passed over");
@@ -156,22 +159,27 @@ impl Machine {
         }
         self.wakes.extend([Wake::Readable(key), Wake::Transfer(key)]);
         self.ack_handled(key, now);
+        self.passed(key, now);
     }
 
     /// Takes out of an inbox what has expired.
     pub(super) fn expire_inbox(&mut self, key: ChannelKey, now: Instant) {
         let Some(channel) = self.channels.get_mut(key) else { return };
-        if channel.inbox.deadline().is_some_and(|deadline| deadline <= now) {
-            let gone = channel.inbox.expire(now);
-            self.pass(key, gone, now);
-            // Of unreliable messages nothing is told, but that may have been the last one.
-            self.wakes.insert(Wake::Readable(key));
-            self.ack_handled(key, now);
+        if channel.inbox.deadline().is_none_or(|deadline| deadline > now) {
+            return;
         }
-        let Some(channel) = self.channels.get_mut(key) else { return };
-        for message in channel.inbox.expire_returned(now) {
+        let (gone, returned) = (channel.inbox.expire(now), channel.inbox.expire_returned(now));
+        if let Some(config) = &channel.config {
+            channel.inbox.grant(super::transfer::window_of(config));
+        }
+        self.pass(key, gone, now);
+        for message in returned {
             self.resolve_received(key, &message, Some(Why::Expired), now);
         }
+        // Of unreliable messages, and of what a former epoch left, nothing is told; but that may have been the last one.
+        self.wakes.insert(Wake::Readable(key));
+        self.ack_handled(key, now);
+        self.passed(key, now);
     }
 
     /// What the application has not taken of a refused channel is rejected.
@@ -188,6 +196,7 @@ impl Machine {
         let gone = channel.inbox.reject_parts(&reason);
         self.pass(key, gone, now);
         self.ack_handled(key, now);
+        self.taken(now);
     }
 
     // ---- large messages ----

@@ -20,7 +20,7 @@ use crate::error::{CloseCode, CloseReason, Side};
 use crate::id::Epoch;
 use crate::protocol::heartbeat::Heart;
 use crate::protocol::journal::Record;
-use crate::protocol::liveness::{Lease, StallWatch};
+use crate::protocol::liveness::Lease;
 use crate::protocol::outbox::ResetCount;
 use crate::protocol::proof;
 use crate::protocol::silence::Silence;
@@ -29,7 +29,7 @@ use crate::protocol::types::{
 };
 use crate::wire::heartbeat::{INTERVALS_S, interval};
 use crate::wire::varint;
-use crate::wire::{Confirm, Control, Frame, Hello, Refuse, Retry, VERSION, Welcome};
+use crate::wire::{Confirm, Control, Frame, Health, Hello, Refuse, Retry, VERSION, Welcome};
 
 /// Hellos that one link may say before one is accepted.
 const MAX_HELLOS: u32 = 4;
@@ -277,6 +277,9 @@ impl Machine {
         self.detached_since = None;
         (self.redial.planned, self.redial.gave_up, self.redial.moving) = (None, false, false);
         self.process = ProcessLiveness::Alive;
+        if self.background.is_some() {
+            self.tell_presence(link);
+        }
         self.rewind_channels();
         // An acceptor's first attach is complete with the Confirm.
         if self.confirmed {
@@ -302,6 +305,7 @@ impl Machine {
             hold,
             welcome,
             sample,
+            sampled: now,
             heart,
             silence: Silence::default(),
             resuming,
@@ -336,7 +340,7 @@ impl Machine {
             if let Some(local) = channel.local.as_mut() {
                 let count = local.outbox.on_reset(redeliver);
                 (local.window, local.peer_ended, local.peer_forgot) = (Window::INITIAL, false, false);
-                (local.refused, local.watch) = (None, StallWatch::default());
+                local.refused = None;
                 if count.unknown > 0 {
                     local.unheard = Some(local.outbox.floor());
                 }
@@ -347,7 +351,8 @@ impl Machine {
             }
         }
         changed.into_iter().for_each(|key| self.wake_channel(key));
-        self.stall_over();
+        // Of the service behind the new epoch nothing is known but that it is there.
+        self.peer_health(Health::Serving);
         total
     }
 
@@ -450,14 +455,14 @@ impl Machine {
         if self.attached.take().is_some_and(|attached| now >= attached.since + STEADY) {
             self.redial.backoff.reset();
         }
-        self.lease = None;
+        let was_dormant = self.lease.take().is_some_and(|lease| lease.is_dormant());
         self.ack_due = None;
         self.detached_since.get_or_insert(now);
         if let Some(closing) = self.closing.as_mut() {
             closing.untell();
         }
         self.wakes.insert(Wake::State);
-        if self.role == Role::Acceptor && self.closed.is_none() {
+        if self.role == Role::Acceptor && self.closed.is_none() && !was_dormant {
             let pending = self.unresolved();
             self.emit(Event::PeerOffline { pending });
         }

@@ -147,10 +147,8 @@ impl Channel {
 
     /// When something is to be done for it.
     fn timer(&self, rtt: Duration) -> Option<Instant> {
-        let sending = self
-            .local
-            .as_ref()
-            .map(|local| [local.watch.deadline(), local.outbox.deadline(), local.outbox.loss_deadline(rtt)]);
+        let sending =
+            self.local.as_ref().map(|local| [local.outbox.deadline(), local.outbox.loss_deadline(rtt)]);
         let receiving =
             [self.config.as_ref().and_then(|_| self.inbox.watch.deadline()), self.inbox.deadline()];
         sending.into_iter().flatten().chain(receiving).flatten().min()
@@ -308,10 +306,11 @@ impl Channels {
 
     /// Puts the channel in the queues of those with something to write.
     pub(super) fn enqueue(&mut self, key: ChannelKey) {
-        if let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) {
-            self.ready.push(key, Part::Records, &mut local.share);
+        let Some(local) = self.all.get_mut(&key).and_then(|channel| channel.local.as_mut()) else { return };
+        self.ready.push(key, Part::Records, &mut local.share);
+        if local.outbox.has_body() {
+            self.ready.push(key, Part::Bodies, &mut local.share);
         }
-        self.enqueue_bodies(key);
     }
 
     /// The same for its large messages alone, if the row has come to any.

@@ -3,7 +3,6 @@
 use crate::config::Delivery;
 use crate::error::Outcome;
 use crate::id::{ChannelId, Sequence};
-use crate::protocol::liveness::StallWatch;
 use crate::protocol::outbox::Outbox;
 use crate::protocol::types::Window;
 
@@ -39,8 +38,6 @@ pub(super) struct Local {
     pub(super) unheard: Option<Sequence>,
     /// What is to be told of it waits for this journal batch (rule R4).
     pub(super) hold: u64,
-    /// Watches messages that the peer's session holds and its application does not handle.
-    pub(super) watch: StallWatch,
 }
 
 /// The peer's half.
@@ -81,7 +78,6 @@ impl Local {
             told_end: false,
             unheard: None,
             hold: 0,
-            watch: StallWatch::default(),
         }
     }
 
@@ -95,7 +91,7 @@ impl Local {
         (self.heard, self.told_end, self.reserved) = (false, false, (0, 0));
         self.unheard = None;
         (self.peer_ended, self.peer_forgot) = (false, false);
-        (self.refused, self.watch) = (None, StallWatch::default());
+        self.refused = None;
         (before, unknown)
     }
 

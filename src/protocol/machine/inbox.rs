@@ -9,7 +9,7 @@
 //! All of it is keyed by the sender's epoch. When the sender begins a new one, what was received under the old is still handed
 //! over (`leftover`), but nobody is told any more. Unreliable channels have no ledger: nobody is told anything of them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::config::{Delivery, LARGE};
@@ -29,9 +29,11 @@ use crate::wire::Why;
 use super::journaling::Mark;
 
 mod arriving;
+mod leftover;
 mod passing;
 
 pub(super) use arriving::Arrival;
+use leftover::Leftover;
 pub(super) use passing::Gone;
 
 /// The receiving half of a channel.
@@ -45,7 +47,7 @@ pub(super) struct Inbox {
     bodies: Bodies,
     fragments: Fragments,
     handover: Handover,
-    leftover: VecDeque<Delivered>,
+    leftover: Leftover,
     pub(super) ledger: Ledger,
     /// Everything that is over, told or not, under the current epoch.
     over: RangeSet,
@@ -65,6 +67,8 @@ pub(super) struct Inbox {
     handed: Sequence,
     /// Of large messages more is here than the sender was told.
     partial_news: bool,
+    /// The sender was told that nothing more is awaited.
+    ended: bool,
     /// Why this side's application takes nothing more, whatever the sender's epoch.
     pub(super) refused: Option<String>,
     pub(super) watch: StallWatch,
@@ -99,7 +103,7 @@ impl Inbox {
             bodies: Bodies::default(),
             fragments: Fragments::default(),
             handover: Handover::default(),
-            leftover: VecDeque::new(),
+            leftover: Leftover::default(),
             ledger: Ledger::default(),
             over: RangeSet::default(),
             floor: 0,
@@ -111,6 +115,7 @@ impl Inbox {
             extensions: BTreeMap::new(),
             handed: 0,
             partial_news: false,
+            ended: false,
             refused: None,
             watch: StallWatch::default(),
             counts: Counts::default(),
@@ -148,7 +153,7 @@ impl Inbox {
             let message = Delivered { id, payload, redelivered, attempt: 1, skipped: 0, deadline };
             if sequence < settled {
                 inbox.leftover_held.add(message.payload.len());
-                inbox.leftover.push_back(message);
+                inbox.leftover.push(message);
             } else {
                 inbox.put(message);
             }
@@ -215,7 +220,7 @@ impl Inbox {
 
     /// The sender begins a new epoch: its numbers start anew. What was received stays to be handed over.
     pub(super) fn begin_epoch(&mut self) {
-        self.leftover.extend(self.row.drain().map(|(_, message)| message));
+        self.row.drain().for_each(|(_, message)| self.leftover.push(message));
         self.leftover_held.messages += self.held.messages;
         self.leftover_held.bytes += self.held.bytes;
         self.leftover_held.large += self.held.large;
@@ -229,7 +234,7 @@ impl Inbox {
         self.over = RangeSet::default();
         self.deadlines.clear();
         self.extensions.clear();
-        (self.floor, self.handed) = (0, 0);
+        (self.floor, self.handed, self.ended) = (0, 0, false);
         self.granted = Window::INITIAL;
     }
 
@@ -253,19 +258,13 @@ impl Inbox {
 
     /// The next message for the application: returned ones first, then by age.
     pub(super) fn next(&mut self, now: Instant) -> Option<Delivered> {
-        let message = self.handover.next_returned().or_else(|| self.next_fresh(now))?;
+        let message = self.handover.next_returned().or_else(|| self.next_fresh())?;
         self.watch.progress(self.has_next(), now);
         Some(message)
     }
 
-    fn next_fresh(&mut self, now: Instant) -> Option<Delivered> {
-        // Nobody needs to be told of what former epochs left.
-        while self.leftover.front().and_then(|message| message.deadline).is_some_and(|at| at <= now) {
-            self.counts.late += 1;
-            let message = self.leftover.pop_front()?;
-            self.leftover_held.remove(message.payload.len());
-        }
-        if let Some(message) = self.leftover.pop_front() {
+    fn next_fresh(&mut self) -> Option<Delivered> {
+        if let Some(message) = self.leftover.pop() {
             self.counts.delivered += 1;
             return Some(message);
         }
@@ -340,7 +339,7 @@ impl Inbox {
     pub(super) fn drain_untaken(&mut self, now: Instant) -> Vec<Delivered> {
         let mut all = Vec::new();
         all.extend(std::iter::from_fn(|| self.handover.next_returned()));
-        all.extend(self.leftover.drain(..));
+        all.extend(std::iter::from_fn(|| self.leftover.pop()));
         all.extend(self.row.drain().map(|(_, message)| message));
         self.deadlines.clear();
         self.watch.progress(false, now);
@@ -351,6 +350,12 @@ impl Inbox {
     pub(super) fn is_through(&self, end: Sequence) -> bool {
         let arrived = self.dedup.seen().below() >= end || !self.mode.is_reliable();
         arrived && !self.has_next() && self.handover.taken_len() == 0
+    }
+
+    /// The sender is told that nothing more is awaited. What an unreliable one has still on its way is not taken any more:
+    /// it may have forgotten the channel before that comes.
+    pub(super) fn note_ended(&mut self) {
+        self.ended = true;
     }
 
     /// The next part of what the sender is to be told.

@@ -1,15 +1,15 @@
-//! Time: dialing again, heartbeat, liveness, expiry (rules H1, H3, H8, T2, T3, T5).
+//! Time: dialing again, heartbeat, expiry (rules H1, H3, T2, T3, T5).
 
 use std::time::{Duration, Instant};
 
-use super::Machine;
+use super::{Attached, Machine};
 use crate::error::{CloseCode, CloseReason, Side};
 use crate::protocol::backoff::Attempt;
 use crate::protocol::heartbeat::{Pulse, probe_timeout};
 use crate::protocol::types::{
     ChannelKey, Event, LinkId, LinkSample, Output, PathLiveness, ProcessLiveness, Role,
 };
-use crate::wire::{BeatKind, Frame, Health, Heartbeat};
+use crate::wire::{BeatKind, Frame, Heartbeat};
 
 /// When a timer comes this much later than promised, the process was stopped or the machine slept: nobody else is to blame, and
 /// what looks overdue gets its time anew (rule T3).
@@ -18,7 +18,7 @@ const SUSPENDED: Duration = Duration::from_secs(3);
 impl Machine {
     /// The time that `Output::Wait` named has come (calling it early is harmless).
     pub fn handle_timeout(&mut self, now: Instant) {
-        let late = self.deadline().map_or(Duration::ZERO, |deadline| now.saturating_duration_since(deadline));
+        let late = self.due.take().map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
         if late > SUSPENDED {
             self.forgive(late, now);
         }
@@ -46,17 +46,17 @@ impl Machine {
         if self.closed.is_some() {
             return linger;
         }
-        let attached = self.attached.as_ref();
-        let heart = attached.and_then(|attached| attached.heart.as_ref());
+        let heart = self.beating().and_then(|attached| attached.heart.as_ref());
         [
             linger,
             self.closing.as_ref().map(|closing| closing.deadline()),
             self.joining.as_ref().map(|joining| joining.deadline),
             self.redial.planned.map(|(at, _)| at),
             self.lease.as_ref().and_then(|lease| lease.deadline()),
+            self.tell_deadline(),
             heart.and_then(|heart| heart.deadline()),
             heart.and_then(|heart| heart.sample_deadline()),
-            attached
+            self.beating()
                 .filter(|attached| attached.heart.is_some())
                 .and_then(|attached| attached.silence.deadline(probe_timeout(attached.sample.rtt))),
             self.ack_due.filter(|_| self.may_write() && !self.channels.tell_receiving.is_empty()),
@@ -66,6 +66,11 @@ impl Machine {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// The link that is to be proved, unless this side is in the background.
+    fn beating(&self) -> Option<&Attached> {
+        self.attached.as_ref().filter(|_| self.background.is_none())
     }
 
     fn expiry(&self) -> Option<Instant> {
@@ -79,7 +84,7 @@ impl Machine {
         {
             heart.forgive(now, attached.sample.rtt);
         }
-        if let Some(lease) = self.lease.as_mut() {
+        if let Some(lease) = self.lease.as_mut().filter(|lease| !lease.is_dormant()) {
             lease.heard(now);
         }
         self.detached_since = self.detached_since.map(|since| since + late);
@@ -92,9 +97,6 @@ impl Machine {
         }
         for (_, channel) in self.channels.iter_mut() {
             channel.inbox.watch.forgive(now);
-            if let Some(local) = channel.local.as_mut() {
-                local.watch.forgive(now);
-            }
         }
     }
 
@@ -148,7 +150,8 @@ impl Machine {
     /// Plans the next attempt, unless one is under way, or the policy has given up.
     pub(super) fn plan_redial(&mut self, now: Instant) {
         let busy = self.redial.dialing.is_some() || self.redial.planned.is_some() || self.joining.is_some();
-        if self.role == Role::Acceptor || busy || self.closed.is_some() || self.redial.gave_up {
+        let wanted = self.closed.is_none() && self.background.is_none() && !self.redial.gave_up;
+        if self.role == Role::Acceptor || busy || !wanted {
             return;
         }
         match self.redial.backoff.next_attempt(self.random.byte()) {
@@ -209,6 +212,10 @@ impl Machine {
         if self.role == Role::Acceptor || self.closed.is_some() || !self.confirmed {
             return;
         }
+        if let Some(background) = self.background.as_mut() {
+            background.moved = true;
+            return;
+        }
         let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
         if heart.is_some_and(|heart| heart.doubt(true, now)) {
             self.process = ProcessLiveness::Unknown;
@@ -248,12 +255,13 @@ impl Machine {
     pub fn handle_link_sample(&mut self, link: LinkId, sample: LinkSample, now: Instant) {
         let Some(attached) = self.attached.as_mut().filter(|attached| attached.link == link) else { return };
         let before = std::mem::replace(&mut attached.sample, sample);
+        let since = std::mem::replace(&mut attached.sampled, now);
         let ended = attached.heart.as_mut().is_some_and(|heart| heart.sample(sample.acks_received, now));
         if ended {
             self.recovered();
         }
         if sample.datagrams_received > before.datagrams_received {
-            self.heard(now);
+            self.heard_since(since, now);
         }
     }
 
@@ -265,30 +273,9 @@ impl Machine {
         }
     }
 
-    /// Something of the peer has arrived here.
-    pub(super) fn heard(&mut self, now: Instant) {
-        if let Some(attached) = self.attached.as_mut() {
-            attached.silence.heard(now);
-        }
-        if self.lease.as_mut().is_some_and(|lease| lease.heard(now)) {
-            self.emit(Event::Recovered);
-            self.process = ProcessLiveness::Alive;
-        }
-    }
-
-    fn lease_timeout(&mut self, now: Instant) {
-        if self.lease.as_mut().is_some_and(|lease| lease.poll(now)) {
-            let pending = self.unresolved();
-            // Nothing else can be tried from this side: silence on the one path is silence of the process.
-            self.process = ProcessLiveness::Unreachable;
-            self.emit(Event::Suspect);
-            self.emit(Event::PeerOffline { pending });
-        }
-    }
-
     fn heart_timeout(&mut self, now: Instant) {
         let jitter = self.random.byte();
-        let Some(attached) = self.attached.as_mut() else { return };
+        let Some(attached) = self.attached.as_mut().filter(|_| self.background.is_none()) else { return };
         let (link, rtt, left) = (attached.link, attached.sample.rtt, attached.sample.datagrams_sent);
         let Some(heart) = attached.heart.as_mut() else { return };
         if attached.silence.deadline(probe_timeout(rtt)).is_some_and(|at| now >= at) {
@@ -319,68 +306,8 @@ impl Machine {
 
     pub(super) fn send_beat(&mut self, link: LinkId, kind: BeatKind, parity: bool) {
         self.counts.beats_sent += 1;
+        self.note_beat(kind, parity);
         let beat = Heartbeat { kind, parity, health: self.health(), interval: self.interval };
         self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat), priority: 0 });
-    }
-
-    // ---- service ----
-
-    /// What the application says of itself; `Stalled` is found out by the machine.
-    pub fn set_health(&mut self, health: Health) {
-        self.own_health = health;
-    }
-
-    /// The health of this side's service, to be told.
-    fn health(&self) -> Health {
-        let stalled = |channel: &super::channels::Channel| channel.inbox.watch.is_stalled();
-        match self.own_health {
-            Health::Serving if self.channels.iter().any(|(_, channel)| stalled(channel)) => Health::Stalled,
-            own => own,
-        }
-    }
-
-    /// The peer tells how its service is.
-    pub(super) fn peer_health(&mut self, told: Health) {
-        // What this side sees for itself counts more than a peer that has not noticed yet.
-        let told = if told == Health::Serving && self.sees_stall() { Health::Stalled } else { told };
-        if std::mem::replace(&mut self.service, told) != told {
-            self.emit(Event::Service(told));
-        }
-    }
-
-    fn sees_stall(&self) -> bool {
-        let stalled =
-            |channel: &super::channels::Channel| channel.local.as_ref().is_some_and(|l| l.watch.is_stalled());
-        self.channels.iter().any(|(_, channel)| stalled(channel))
-    }
-
-    /// A stall that this side saw may be over.
-    pub(super) fn stall_over(&mut self) {
-        if self.service == Health::Stalled && !self.sees_stall() {
-            self.service = Health::Serving;
-            self.emit(Event::Service(Health::Serving));
-        }
-    }
-
-    fn service_timeout(&mut self, now: Instant) {
-        let alive = self.path() == PathLiveness::Alive;
-        let mut seen = false;
-        for (_, channel) in self.channels.iter_mut() {
-            if channel.config.is_some() {
-                channel.inbox.watch.poll(now);
-            }
-            if let Some(local) = channel.local.as_mut() {
-                // While the path is silent nothing is known of the service behind it.
-                if alive {
-                    seen |= local.watch.poll(now);
-                } else {
-                    local.watch.forgive(now);
-                }
-            }
-        }
-        if seen && self.service == Health::Serving {
-            self.service = Health::Stalled;
-            self.emit(Event::Service(Health::Stalled));
-        }
     }
 }

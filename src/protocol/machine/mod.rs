@@ -10,7 +10,10 @@
 //! | `arrival` | data in |
 //! | `telling` | what both sides tell of their channels |
 //! | `app`, `sends` | what the application asks for |
-//! | `life` | time: dialing again, heartbeat, liveness, expiry |
+//! | `life` | time: dialing again, heartbeat, expiry |
+//! | `lease` | an acceptor's belief in its dialer |
+//! | `background` | a dialer that is about to be stopped |
+//! | `service` | the applications behind both sides |
 //! | `closing` | the end of a session |
 //! | `journaling` | records on their way to a store |
 
@@ -29,29 +32,34 @@ use crate::protocol::silence::Silence;
 use crate::protocol::types::{
     ChannelKey, Event, LinkId, LinkInfo, LinkSample, Output, PathLiveness, ProcessLiveness, Role, Setup, Wake,
 };
-use crate::wire::{Control, Frame, Health, PeerLimits, Secret, Welcome};
+use crate::wire::{Control, Frame, PeerLimits, Secret, Welcome};
 
 mod app;
 mod arrival;
 mod attach;
+mod background;
 mod channels;
 mod closing;
 mod halves;
 mod inbox;
 mod journaling;
+mod lease;
 mod life;
 mod ready;
 mod sends;
+mod service;
 mod telling;
 mod transfer;
 
 pub use app::InboxEnd;
 pub use sends::Accepted;
 
+use background::Background;
 use channels::Channels;
 use closing::Closing;
 use inbox::Inbox;
 use journaling::Journal;
+use service::Service;
 
 /// One session's protocol state. See the [module documentation](crate::protocol) for how to drive it.
 #[derive(Debug)]
@@ -83,12 +91,11 @@ pub struct Machine {
     journal: Journal,
     redial: Redial,
     lease: Option<Lease>,
-    /// How the application says it is.
-    own_health: Health,
-    /// What was last reported of the peer's service.
-    service: Health,
+    service: Service,
     process: ProcessLiveness,
-    /// Since when there is no link.
+    /// The dialer's process is about to be stopped, or was.
+    background: Option<Background>,
+    /// Since when there is no link, or none in which anybody believes.
     detached_since: Option<Instant>,
     closing: Option<Closing>,
     closed: Option<CloseReason>,
@@ -102,6 +109,8 @@ pub struct Machine {
     ack_due: Option<Instant>,
     /// What the last `Output::Wait` said.
     promised: Option<Option<Instant>>,
+    /// From when on `handle_timeout` is late. What is found to be overdue is due from then on.
+    due: Option<Instant>,
 }
 
 /// What is known of the other side.
@@ -125,6 +134,8 @@ struct Attached {
     /// What the acceptor says first.
     welcome: Option<Welcome>,
     sample: LinkSample,
+    /// When that was.
+    sampled: Instant,
     /// The dialer's heart; an acceptor only answers.
     heart: Option<Heart>,
     /// What comes on it.
@@ -168,6 +179,7 @@ struct Counts {
     resumes: u64,
     resets: u64,
     fenced_frames: u64,
+    path_changes: u64,
     beats_sent: u64,
     beats_received: u64,
 }
@@ -255,9 +267,9 @@ impl Machine {
             journal: Journal::new(setup.journaled),
             redial,
             lease: None,
-            own_health: Health::Serving,
-            service: Health::Serving,
+            service: Service::default(),
             process: ProcessLiveness::Unknown,
+            background: None,
             detached_since: Some(now),
             closing: None,
             closed: None,
@@ -267,6 +279,7 @@ impl Machine {
             wakes: BTreeSet::new(),
             ack_due: None,
             promised: None,
+            due: None,
         }
     }
 
@@ -290,6 +303,10 @@ impl Machine {
             return Output::Wake(wake);
         }
         let deadline = self.deadline();
+        self.due = match deadline {
+            Some(passed) if passed <= now => self.due.filter(|due| *due <= now).or(Some(now)),
+            coming => coming,
+        };
         self.promised = Some(deadline);
         Output::Wait(deadline)
     }
@@ -299,7 +316,6 @@ impl Machine {
     pub fn needs_poll(&self, now: Instant) -> bool {
         let Some(promised) = self.promised else { return true };
         let is_sooner = |deadline| promised.is_none_or(|promised| deadline < promised);
-        // The deadline comes last: it looks at every channel.
         !self.out.is_empty()
             || !self.wakes.is_empty()
             || self.journal.has_batch()
@@ -373,7 +389,7 @@ impl Machine {
     fn path(&self) -> PathLiveness {
         let Some(attached) = &self.attached else { return PathLiveness::Down };
         let suspect = attached.heart.as_ref().is_some_and(Heart::is_suspect)
-            || self.lease.as_ref().is_some_and(Lease::is_missed);
+            || self.lease.as_ref().is_some_and(Lease::is_dormant);
         if suspect { PathLiveness::Suspect } else { PathLiveness::Alive }
     }
 }

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Machine;
-use crate::config::{Delivery, LARGE, Lifetime, SendOptions, WhenFull};
+use super::channels::Local;
+use super::journaling::Journal;
+use crate::config::{LARGE, Lifetime, SendOptions, WhenFull};
 use crate::error::{ExtendError, Outcome, SendError};
-use crate::id::{ChannelId, Epoch, MessageId, Sequence};
+use crate::id::{Epoch, MessageId, Sequence};
 use crate::protocol::journal::Record;
-use crate::protocol::types::{ChannelKey, Progress, Progressed};
+use crate::protocol::types::{ChannelKey, Progress, Progressed, Undelivered, Whereabouts};
 
 /// Numbers of unreliable messages that are reserved in a journal at a time.
 const RESERVED: Sequence = 4096;
@@ -62,9 +64,8 @@ impl Machine {
             let held = local.outbox.held();
             return Err(SendError::Full { messages: held.messages, bytes: held.bytes + held.large });
         }
-        let (sequence, batch) = self.number(key, id, delivery, &payload, deadline)?;
-        let Some(channel) = self.channels.get_mut(key) else { return Err(SendError::Finished) };
-        let Some(local) = channel.local.as_mut() else { return Err(SendError::Finished) };
+        let deadline_ms = deadline.map(|at| self.wall_ms.saturating_add(self.clock.own_ms(at)));
+        let (sequence, batch) = number(local, &mut self.journal, &payload, deadline_ms);
         local.outbox.push(payload, batch, deadline, now);
         channel.stats.accepted += 1;
         if local.outbox.has_changes() {
@@ -77,35 +78,6 @@ impl Machine {
         }
         let id = MessageId { session: self.session, epoch: self.epoch, channel: id, sequence };
         Ok(Accepted { id, batch: if delivery.is_reliable() { batch } else { 0 } })
-    }
-
-    /// The number of the next message, and the journal batch that lets it leave. Of unreliable messages only the numbers
-    /// are remembered, many at a time, so that none is given twice (rule R4).
-    fn number(
-        &mut self,
-        key: ChannelKey,
-        channel: ChannelId,
-        delivery: Delivery,
-        payload: &Bytes,
-        deadline: Option<Instant>,
-    ) -> Result<(Sequence, u64), SendError> {
-        let deadline_ms = deadline.map(|deadline| self.wall_of(deadline));
-        let local = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut());
-        let local = local.ok_or(SendError::Finished)?;
-        let sequence = local.outbox.next();
-        if delivery.is_reliable() {
-            let payload = || payload.clone();
-            let mark = self.journal.record(|| {
-                let payload = payload();
-                Record::Accepted { channel, sequence, deadline_ms, payload }
-            });
-            return Ok((sequence, mark.batch));
-        }
-        if sequence >= local.reserved.0 {
-            let next = sequence.saturating_add(RESERVED);
-            local.reserved = (next, self.journal.record(|| Record::Reserved { channel, next }).batch);
-        }
-        Ok((sequence, local.reserved.1))
     }
 
     /// Withdraws a message. Whether that can still have an effect: it is not over yet.
@@ -121,6 +93,37 @@ impl Machine {
             self.check_drained(now);
         }
         cancelled
+    }
+
+    /// Messages of the channel without an outcome, those left out that were given up.
+    pub fn undelivered(&self, key: ChannelKey) -> Vec<Undelivered> {
+        let Some(local) = self.channels.get(key).and_then(|channel| channel.local.as_ref()) else {
+            return Vec::new();
+        };
+        let name = |(sequence, payload, size, whereabouts)| {
+            let id = MessageId { session: self.session, epoch: self.epoch, channel: local.id, sequence };
+            Undelivered { id, payload, size, whereabouts }
+        };
+        local.outbox.undelivered().map(name).collect()
+    }
+
+    /// Withdraws all messages of the channel of which no link ever had anything, and gives them back, with the journal batch
+    /// from which on they will not come again after a restart either.
+    pub fn take_back(&mut self, key: ChannelKey, now: Instant) -> (Vec<Undelivered>, u64) {
+        let (session, epoch) = (self.session, self.epoch);
+        let local = self.channels.get_mut(key).and_then(|channel| channel.local.as_mut());
+        let Some(local) = local else { return (Vec::new(), 0) };
+        let channel = local.id;
+        let name = |(sequence, payload): (Sequence, Bytes)| {
+            let (id, size) = (MessageId { session, epoch, channel, sequence }, payload.len() as u64);
+            Undelivered { id, payload, size, whereabouts: Whereabouts::Kept }
+        };
+        let taken: Vec<Undelivered> = local.outbox.take_back().into_iter().map(name).collect();
+        if !taken.is_empty() {
+            self.settle_sent(key, channel, false);
+            self.check_drained(now);
+        }
+        (taken, self.journal.last_batch())
     }
 
     /// Gives a message another deadline, this long from now; `None`: none.
@@ -165,6 +168,26 @@ impl Machine {
         let local = self.channels.get_mut(key).filter(|_| open)?.local.as_mut()?;
         Some(Progressed { epoch: self.epoch, ranges: local.outbox.take_progressed() })
     }
+}
+
+/// The number of the next message, and the journal batch that lets it leave. Of unreliable messages only the numbers are
+/// remembered, many at a time, so that none is given twice (rule R4).
+fn number(
+    local: &mut Local,
+    journal: &mut Journal,
+    payload: &Bytes,
+    deadline_ms: Option<u64>,
+) -> (Sequence, u64) {
+    let (channel, sequence) = (local.id, local.outbox.next());
+    if local.outbox.mode().is_reliable() {
+        let accepted = || Record::Accepted { channel, sequence, deadline_ms, payload: payload.clone() };
+        return (sequence, journal.record(accepted).batch);
+    }
+    if sequence >= local.reserved.0 {
+        let next = sequence.saturating_add(RESERVED);
+        local.reserved = (next, journal.record(|| Record::Reserved { channel, next }).batch);
+    }
+    (sequence, local.reserved.1)
 }
 
 /// When a message expires, as it or its channel wants it.

@@ -34,6 +34,9 @@ impl Machine {
     // ---- out ----
 
     pub(super) fn next_sending(&mut self, now: Instant) -> Option<Control> {
+        if self.channels.tell_sending.is_empty() {
+            return None;
+        }
         let (mut lanes, mut more) = (Vec::new(), Vec::new());
         let clock_ms = self.clock.own_ms(now);
         let tellable: Vec<ChannelId> =
@@ -91,7 +94,10 @@ impl Machine {
         let partial = channel.inbox.tell_partial();
         let more = channel.inbox.has_news();
         let ended = through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
-        remote.told_ended |= ended;
+        if ended {
+            remote.told_ended = true;
+            channel.inbox.note_ended();
+        }
         remote.told_window = channel.inbox.granted;
         let verdict = |(start, end, why)| Verdict { start, end, why };
         let lane = ReceivingLane {
@@ -381,12 +387,6 @@ impl Machine {
         local.peer_ended |= lane.ended;
         local.peer_forgot |= lane.ended && offered == FORGOTTEN;
         let progress = more || ended > 0 || local.outbox.received_below() > before;
-        let mut stall_over = false;
-        if ended > 0 {
-            stall_over = local.watch.progress(local.outbox.has_received(), now);
-        } else if local.outbox.has_received() {
-            local.watch.filled(now);
-        }
         if first
             && let Some(resuming) = self.attached.as_mut().and_then(|attached| attached.resuming.as_mut())
         {
@@ -397,9 +397,6 @@ impl Machine {
         self.touch(key);
         if lost != ResetCount::default() {
             self.emit(Event::Reset { undelivered: lost.unknown, redelivered: lost.redelivered });
-        }
-        if stall_over {
-            self.stall_over();
         }
         if progress {
             self.evidence(now);

@@ -7,6 +7,7 @@ use super::ready::Part;
 use crate::id::ChannelId;
 use crate::protocol::journal::Record;
 use crate::protocol::outbox::{Outgoing, Piece, Writable};
+use crate::protocol::peer_clock::PeerClock;
 use crate::protocol::types::{ChannelKey, LinkId, Output, Readiness, Wake, Window, link_room};
 use crate::wire::{BeatKind, Body, Carrier, Control, Data, Deadline, Frame, Heartbeat, varint};
 
@@ -75,7 +76,6 @@ impl Machine {
     /// is unreliable it may have another link to travel on.
     fn next_data(&mut self, now: Instant) -> Option<(Frame, i8)> {
         let durable = self.journal.durable();
-        let clock_ms = self.clock.own_ms(now);
         loop {
             self.attached.as_ref().filter(|attached| attached.room > 0 && self.detached_since.is_none())?;
             let (key, part) = self.channels.ready.first()?;
@@ -88,10 +88,10 @@ impl Machine {
                 Part::Records if may_write => local.outbox.next_record(to, now).map(|out| {
                     channel.stats.replayed += u64::from(out.again);
                     channel.stats.retransmitted += u64::from(out.retransmitted);
-                    record(id, out, clock_ms, now)
+                    record(id, out, &self.clock, now)
                 }),
                 Part::Bodies if may_write => {
-                    local.outbox.next_piece(to, now).map(|piece| body(id, piece, clock_ms, now))
+                    local.outbox.next_piece(to, now).map(|piece| body(id, piece, &self.clock, now))
                 }
                 Part::Records | Part::Bodies => None,
             };
@@ -125,6 +125,7 @@ impl Machine {
             Control::Confirm(confirm) => self.handle_confirm(link, confirm, now),
             Control::Close(close) => self.handle_close(link, close, now),
             Control::CloseAck => self.handle_close_ack(link, now),
+            Control::Presence { away } => self.handle_presence(link, away, now),
             Control::Hello(_) | Control::Welcome(_) | Control::Retry(_) | Control::Refuse(_) => {
                 self.violation(link, "an attach message on an attached link (rule S1)", now);
             }
@@ -151,7 +152,10 @@ impl Machine {
                 }
                 self.send_beat(link, BeatKind::Answer, beat.parity);
             }
-            BeatKind::Answer => self.evidence(now),
+            BeatKind::Answer => {
+                self.beat_heard(beat.parity);
+                self.evidence(now);
+            }
         }
         self.peer_health(beat.health);
     }
@@ -168,7 +172,7 @@ impl Machine {
             let tell = tell
                 || (!local.told_end && local.end().is_some())
                 || local.has_skips_to_tell()
-                || local.outbox.needs_floor(local.told_floor, local.window.messages);
+                || local.outbox.needs_floor(local.told_floor, local.window.messages, local.finished);
             let link = self.attached.as_ref().map(|attached| attached.link);
             let abandoned = local.outbox.take_abandoned();
             for (link, sequence) in
@@ -207,17 +211,18 @@ impl Machine {
 }
 
 /// A message as a frame, and its bytes.
-fn record(channel: ChannelId, out: Outgoing, clock_ms: u64, now: Instant) -> (Frame, usize) {
+fn record(channel: ChannelId, out: Outgoing, clock: &PeerClock, now: Instant) -> (Frame, usize) {
     let Outgoing { sequence, redelivered, carrier, payload, .. } = out;
-    let deadline = out.deadline.map(|at| deadline(at, clock_ms, now));
+    let deadline = out.deadline.map(|at| deadline(at, clock.own_ms(now), now));
     let bytes = payload.len();
     (Frame::Data(Data { channel, sequence, redelivered, deadline, carrier, payload }), bytes)
 }
 
 /// A piece of a large message as a frame, and its bytes.
-fn body(channel: ChannelId, piece: Piece, clock_ms: u64, now: Instant) -> (Frame, usize) {
+fn body(channel: ChannelId, piece: Piece, clock: &PeerClock, now: Instant) -> (Frame, usize) {
     let Piece { sequence, redelivered, size, offset, bytes, .. } = piece;
-    let (deadline, carrier) = (piece.deadline.map(|at| deadline(at, clock_ms, now)), Carrier::Stream);
+    let deadline = piece.deadline.map(|at| deadline(at, clock.own_ms(now), now));
+    let carrier = Carrier::Stream;
     let length = bytes.len();
     (Frame::Body(Body { channel, sequence, redelivered, deadline, carrier, size, offset, bytes }), length)
 }

@@ -85,7 +85,6 @@ impl Outbox {
                     unknown.push(entry.sequence);
                 }
                 State::Open | State::Received => {
-                    self.at_peer -= usize::from(entry.state == State::Received);
                     entry.state = State::Open;
                     entry.redelivered = true;
                     self.changes.note_doubted(entry.sequence);

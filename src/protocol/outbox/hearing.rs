@@ -20,7 +20,6 @@ impl Outbox {
                     continue;
                 }
                 entry.state = State::Received;
-                self.at_peer += 1;
                 if durable {
                     self.held.free(&mut entry.payload);
                 }

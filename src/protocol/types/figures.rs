@@ -98,6 +98,8 @@ pub struct SessionStats {
     pub resumes: u64,
     /// Attaches after which it did not.
     pub resets: u64,
+    /// Times that the peer's address has changed on a link.
+    pub path_changes: u64,
     /// Frames of fenced links that were ignored.
     pub fenced_frames: u64,
     /// Beats sent.
@@ -127,8 +129,10 @@ pub struct Liveness {
     pub path: PathLiveness,
     /// The peer's process.
     pub process: ProcessLiveness,
-    /// The application behind it, as last told or inferred; means nothing while the process is silent.
+    /// The application behind it, as last told; means nothing while the process is silent.
     pub service: Health,
+    /// This side's application, as the peer is told.
+    pub own_service: Health,
 }
 
 /// See [`Liveness::path`].
@@ -139,7 +143,7 @@ pub enum PathLiveness {
     Down,
     /// Answers come.
     Alive,
-    /// Probes are unanswered.
+    /// Probes are unanswered; on the accepting side, nothing is heard, or the peer said that it goes away.
     Suspect,
 }
 

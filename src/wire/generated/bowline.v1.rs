@@ -3,7 +3,7 @@
 /// One length-delimited message on the control stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Control {
-    #[prost(oneof = "control::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "control::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 13")]
     pub frame: ::core::option::Option<control::Frame>,
 }
 /// Nested message and enum types in `Control`.
@@ -28,6 +28,8 @@ pub mod control {
         Close(super::Close),
         #[prost(message, tag = "9")]
         CloseAck(super::CloseAck),
+        #[prost(message, tag = "13")]
+        Presence(super::Presence),
     }
 }
 /// What a peer lets the other make it keep.
@@ -304,6 +306,12 @@ pub struct Close {
 /// The Close was understood; the connection may go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CloseAck {}
+/// Whether the dialer's process is about to be stopped (rule T6).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Presence {
+    #[prost(bool, tag = "1")]
+    pub away: bool,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Delivery {

@@ -65,6 +65,10 @@ impl Inbox {
 
     fn arrive_unreliable(&mut self, message: Delivered, now: Instant) -> Arrival {
         let sequence = message.id.sequence;
+        if self.ended {
+            self.counts.stale += 1;
+            return Arrival::Dropped;
+        }
         if self.recent.is_fresh() {
             self.handed = sequence;
         }
@@ -122,6 +126,10 @@ impl Inbox {
         if body.carrier == Carrier::Fragments || body.carrier == Carrier::Datagram {
             if self.mode.is_reliable() {
                 return (Arrival::Violation("a fragment of a reliable message (rule C1)"), None);
+            }
+            if self.ended {
+                self.counts.stale += 1;
+                return (Arrival::Dropped, None);
             }
             let limit = usize::try_from(self.room.bytes).unwrap_or(usize::MAX);
             return match self.fragments.take(body, deadline, limit) {

@@ -19,13 +19,18 @@ impl Inbox {
     /// When the next message here expires.
     pub(in super::super) fn deadline(&self) -> Option<Instant> {
         let message = self.deadlines.first().map(|&(deadline, _)| deadline);
-        message.into_iter().chain(self.fragments.deadline()).chain(self.handover.deadline()).min()
+        let others = [self.fragments.deadline(), self.handover.deadline(), self.leftover.deadline()];
+        others.into_iter().flatten().chain(message).min()
     }
 
     /// Takes out what has expired.
     pub(in super::super) fn expire(&mut self, now: Instant) -> Vec<Gone> {
         let mut gone = Vec::new();
         self.fragments.expire(now);
+        for message in self.leftover.expire(now) {
+            self.counts.late += 1;
+            self.leftover_held.remove(message.payload.len());
+        }
         while let Some(&(deadline, sequence)) = self.deadlines.first() {
             if deadline > now {
                 break;
@@ -128,7 +133,9 @@ impl Inbox {
     /// Takes a message out, whole or in part.
     fn remove(&mut self, sequence: Sequence) {
         if let Some(message) = self.row.remove(sequence) {
-            self.held.remove(message.payload.len());
+            // Below the floor it counts in no window any more.
+            let held = if sequence < self.floor { &mut self.leftover_held } else { &mut self.held };
+            held.remove(message.payload.len());
             if let Some(deadline) = message.deadline {
                 self.deadlines.remove(&(deadline, sequence));
             }
