@@ -90,7 +90,7 @@ fn run(cli: Cli) -> Result<bool, Box<dyn Error>> {
         caught += usize::from(trial.names(&canary.guarantee));
         report.canary(canary, &trial)?;
     }
-    report.summary(canaries.len(), caught, began.elapsed())?;
+    report.summary(canaries.len(), caught, now() - began)?;
     Ok(caught == canaries.len())
 }
 

@@ -95,13 +95,13 @@ impl Failure {
 pub(crate) fn run(scratch: &Scratch, filters: &[&str]) -> io::Result<Trial> {
     let began = now();
     let built = build(scratch)?;
-    let building = began.elapsed();
+    let building = now() - began;
     let began = now();
     let verdict = match built {
         Ok(program) => test(&program, filters, &scratch.tree())?,
         Err(why) => Verdict::Unfit(why),
     };
-    Ok(Trial { verdict, building, testing: began.elapsed() })
+    Ok(Trial { verdict, building, testing: now() - began })
 }
 
 /// The program that runs the tests, or what the compiler said.
@@ -129,7 +129,7 @@ fn build(scratch: &Scratch) -> io::Result<Result<PathBuf, String>> {
     let program = messages
         .filter(|message| message["target"]["name"] == TESTS)
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .last();
+        .next_back();
     let why = || format!("does not build:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(program.filter(|_| output.status.success()).ok_or_else(why))
 }
