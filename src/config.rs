@@ -130,7 +130,7 @@ impl SendOptions {
 pub enum ReconnectPolicy {
     /// After 0, 2, 4, 8, 16, 32 and 64 s, then it gives up until asked (`Session::reconnect`).
     Standard,
-    /// After 0, 125, 250 and 500 ms, then every second, for ever.
+    /// After 0, 125, 250 and 500 ms, then every second, for ever; counted from the beginning of the attempt before.
     Responsive,
 }
 

@@ -171,7 +171,12 @@ pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Resul
     match env.timeout(env.config.handshake_timeout, shared.confirmed()).await {
         Some(Ok(())) => Ok(handle),
         Some(Err(reason)) => Err(AcceptError::Abandoned(reason.to_string())),
-        None => Err(left("it did not confirm in time")),
+        None => {
+            // Nobody has seen it here, so nobody has ended it: its dialer may come again and make it anew.
+            let why = "it did not confirm in time";
+            shared.close(CloseCode::Reattach, why, Duration::ZERO);
+            Err(left(why))
+        }
     }
 }
 

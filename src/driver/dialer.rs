@@ -77,14 +77,18 @@ impl Dialer {
             })?;
             let resolved = env.timeout(left(), plan.target.resolve()).await;
             let addresses = resolved.unwrap_or_else(|| Err(plan.target.unresolved()))?;
-            let attempts = addresses
-                .iter()
-                .map(|address| -> BoxFuture<_> {
-                    Box::pin(plan.clone().connect(*address, credentials.clone(), Purpose::Session))
-                })
-                .collect();
+            let attempts = || -> Vec<BoxFuture<_>> {
+                let connect = |address: &SocketAddr| {
+                    plan.clone().connect(*address, credentials.clone(), Purpose::Session)
+                };
+                addresses.iter().map(|address| Box::pin(connect(address)) as BoxFuture<_>).collect()
+            };
+            // Whoever was there before is missed by somebody.
+            let again = plan.bound_to.get().map(|_| attempts()).unwrap_or_default();
             let silence = || ConnectError::Unreachable { addrs: addresses.clone(), waited: timeout };
-            race::first(&env, left(), attempts).await.map_err(|failure| failure.unwrap_or_else(silence))
+            race::first(&env, left(), attempts(), again)
+                .await
+                .map_err(|failure| failure.unwrap_or_else(silence))
         })
     }
 

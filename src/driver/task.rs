@@ -373,6 +373,8 @@ impl Task {
             on_end(reason.clone());
             if let Some(journal) = &mut self.journal {
                 journal.forget(self.shared.id);
+                // Nothing else may come that would have this task look at the journal again.
+                cx.waker().wake_by_ref();
             }
         }
         if !self.finished {

@@ -16,6 +16,9 @@
 //! Many dialers may attach in the same moment, when a server has come back. So every interval is shortened by up to a
 //! tenth at random, and the first four by up to a half: after them the dialers beat at any time alike.
 //!
+//! What ends a suspicion is an answer alone. Acknowledgements may have been under way for long, or be sent again by a peer that
+//! has heard nothing new; so they only have the path asked again.
+//!
 //! While suspect the heart probes: each time a beat, and beside it a padded datagram, so that a peer that sees a new address may
 //! answer in full at once (RFC 9000 section 8.1). Then this side's socket may be the one that is lost: it is replaced. After
 //! that only another connection helps: the path is dead. Probes that do not even leave, because QUIC's congestion window is
@@ -161,18 +164,24 @@ impl Heart {
     }
 
     /// The transport has received `acks` ACK frames so far. If that moved since the last sample, something arrived, at the
-    /// latest sample's time at the earliest. Returns whether a suspicion ended.
-    pub fn sample(&mut self, acks: u64, now: Instant) -> bool {
+    /// latest sample's time at the earliest.
+    pub fn sample(&mut self, acks: u64, now: Instant) {
         let moved = self.last_sample.is_some_and(|(_, before)| acks > before);
         let since = self.last_sample.map_or(now, |(at, _)| at);
         self.last_sample = Some((now, acks));
-        moved && self.proved(since.max(self.evidence.unwrap_or(since)))
+        match self.is_suspect() {
+            _ if !moved => {}
+            true => self.ask_again(now),
+            false => drop(self.proved(since.max(self.evidence.unwrap_or(since)))),
+        }
     }
 
-    /// The peer answered a beat, this one or an older, or acknowledged something, at `now`. Returns whether a suspicion
-    /// ended.
-    pub fn evidence(&mut self, now: Instant) -> bool {
-        self.proved(now)
+    /// The peer acknowledged something, at `now`.
+    pub fn evidence(&mut self, now: Instant) {
+        match self.is_suspect() {
+            true => self.ask_again(now),
+            false => drop(self.proved(now)),
+        }
     }
 
     /// The peer answered a beat of this parity at `now`. Returns whether a suspicion ended.
@@ -184,6 +193,14 @@ impl Heart {
             self.interval = longer;
         }
         self.proved(now)
+    }
+
+    /// A path that is suspect, or dead, may live after all.
+    fn ask_again(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Suspect { probes, .. } => *probes = 1.min(*probes),
+            _ => self.state = State::Suspect { probes: 0, due: now, left: 0 },
+        }
     }
 
     fn proved(&mut self, at: Instant) -> bool {

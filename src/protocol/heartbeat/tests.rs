@@ -15,7 +15,7 @@ fn the_first_beat_is_due_at_once_and_the_next_an_interval_after_the_answer() {
     let (mut heart, now) = started();
     assert_eq!(heart.poll(now, RTT, 1, 0), Some(Pulse::Beat { parity: true }));
     assert_eq!(heart.poll(now, RTT, 0, 0), None);
-    assert!(!heart.evidence(now + RTT));
+    assert!(!heart.answered(true, now + RTT));
     assert_eq!(heart.deadline(), Some(now + RTT + INTERVAL));
     assert_eq!(heart.poll(now + RTT + INTERVAL, RTT, 2, 0), Some(Pulse::Beat { parity: false }));
 }
@@ -27,11 +27,13 @@ fn what_was_acknowledged_before_a_doubt_does_not_end_it() {
     heart.poll(now, RTT, 0, 0);
     heart.sample(10, now);
     assert!(heart.doubt(false, at(100)));
-    assert!(!heart.sample(15, at(100)), "these came before");
+    heart.sample(15, at(100));
     let probe = Pulse::Probe { parity: false, first: false, rebind: false };
     assert_eq!(heart.poll(at(100), RTT, 0, 0), Some(probe));
-    assert!(heart.is_suspect());
-    assert!(heart.sample(16, at(200)), "this one came after");
+    heart.sample(16, at(200));
+    heart.evidence(at(200));
+    assert!(heart.is_suspect(), "who knows how long these were under way");
+    assert!(heart.answered(true, at(201)) && !heart.is_suspect());
 }
 
 #[test]
@@ -121,9 +123,30 @@ fn an_answer_ends_a_suspicion_and_says_so() {
         heart.poll(heart.deadline().unwrap(), RTT, left, 0);
     }
     let now = heart.deadline().unwrap();
-    assert!(heart.evidence(now));
+    assert!(heart.answered(true, now));
     assert!(!heart.is_suspect());
-    assert!(!heart.evidence(now));
+    assert!(!heart.answered(true, now));
+}
+
+#[test]
+fn an_acknowledgement_has_a_dead_path_asked_again() {
+    let (mut heart, _) = started();
+    let mut left = 0;
+    while let Some(at) = heart.deadline() {
+        left += 1;
+        heart.poll(at, RTT, left, 0);
+    }
+    let now = Instant::now() + INTERVAL;
+    heart.evidence(now);
+    let Some(Pulse::Probe { first: false, rebind: false, .. }) = heart.poll(now, RTT, left + 1, 0) else {
+        panic!("nobody asks");
+    };
+    assert!(heart.is_suspect());
+    // One that comes while it is asked does not have it asked faster.
+    heart.sample(1, now);
+    heart.sample(2, now);
+    assert_eq!(heart.poll(now, RTT, left + 2, 0), None);
+    assert!(heart.answered(true, now + RTT));
 }
 
 #[test]
@@ -136,7 +159,7 @@ fn a_path_in_doubt_is_suspect_and_probed_at_once() {
         assert!(!heart.doubt(rebind, now), "it is suspect already");
         let probe = Pulse::Probe { parity: false, first: false, rebind };
         assert_eq!(heart.poll(now, RTT, 0, 0), Some(probe));
-        assert!(heart.evidence(now + RTT));
+        assert!(heart.answered(true, now + RTT));
     }
 }
 

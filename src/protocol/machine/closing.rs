@@ -59,6 +59,11 @@ impl Machine {
         if self.closed.is_some() {
             return;
         }
+        if self.role == Role::Acceptor && !self.confirmed {
+            // The dialer does not take part yet: there is nobody to say goodbye to.
+            let (side, reason) = (Side::Local, reason.to_owned());
+            return self.end(CloseReason { code, side, clean: false, retry: true, reason }, now);
+        }
         let deadline = now + drain;
         match self.closing.as_mut() {
             Some(closing) => closing.drained = closing.drained.min(deadline),

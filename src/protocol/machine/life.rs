@@ -157,7 +157,8 @@ impl Machine {
         if self.role == Role::Acceptor || busy || !wanted {
             return;
         }
-        match self.redial.backoff.next_attempt(self.random.byte()) {
+        let took = self.redial.dialed.take().map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        match self.redial.backoff.next_attempt(took, self.random.byte()) {
             Some(attempt) => {
                 self.redial.planned = Some((now + attempt.after, attempt));
                 self.emit(Event::Reconnecting { attempt: attempt.number, after: attempt.after });
@@ -179,12 +180,13 @@ impl Machine {
         if let Some((at, attempt)) = self.redial.planned
             && now >= at
         {
-            self.dial(attempt);
+            self.dial(attempt, now);
         }
     }
 
-    fn dial(&mut self, attempt: Attempt) {
+    fn dial(&mut self, attempt: Attempt, now: Instant) {
         self.redial.planned = None;
+        self.redial.dialed = Some(now);
         self.redial.dialing = Some(attempt.timeout);
         self.out.push_back(Output::Dial { attempt: attempt.number, timeout: attempt.timeout });
     }
@@ -261,9 +263,8 @@ impl Machine {
         let Some(attached) = self.attached.as_mut().filter(|attached| attached.link == link) else { return };
         let before = std::mem::replace(&mut attached.sample, sample);
         let since = std::mem::replace(&mut attached.sampled, now);
-        let ended = attached.heart.as_mut().is_some_and(|heart| heart.sample(sample.acks_received, now));
-        if ended {
-            self.recovered(now);
+        if let Some(heart) = attached.heart.as_mut() {
+            heart.sample(sample.acks_received, now);
         }
         if sample.datagrams_received > before.datagrams_received {
             self.heard_since(since, now);
@@ -272,9 +273,8 @@ impl Machine {
 
     /// Something of this side has arrived at the peer.
     pub(super) fn evidence(&mut self, now: Instant) {
-        let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
-        if heart.is_some_and(|heart| heart.evidence(now)) {
-            self.recovered(now);
+        if let Some(heart) = self.attached.as_mut().and_then(|attached| attached.heart.as_mut()) {
+            heart.evidence(now);
         }
     }
 
@@ -305,7 +305,7 @@ impl Machine {
             }
             // The old link stays, and may still come back to life, until a new one is welcomed (rule S5).
             Pulse::Dead => {
-                self.detached_since = Some(now);
+                self.detached_since.get_or_insert(now);
                 self.plan_redial(now);
             }
         }

@@ -174,6 +174,8 @@ struct Redial {
     planned: Option<(Instant, crate::protocol::backoff::Attempt)>,
     /// An attempt was asked for and not answered; how long its link may take to be welcomed.
     dialing: Option<Duration>,
+    /// When the last attempt was asked for.
+    dialed: Option<Instant>,
     gave_up: bool,
     /// The network has changed, and the first dial since then has not been answered: it goes on even if the old link
     /// turns out to live.
@@ -250,8 +252,14 @@ impl Machine {
         let mut random = Random::new(&setup.seed);
         let policy = setup.reconnect;
         let dialing = (setup.role == Role::Dialer).then_some(setup.attach_timeout);
-        let redial =
-            Redial { backoff: Backoff::new(policy), planned: None, dialing, gave_up: false, moving: false };
+        let redial = Redial {
+            backoff: Backoff::new(policy),
+            planned: None,
+            dialing,
+            dialed: None,
+            gave_up: false,
+            moving: false,
+        };
         Self {
             role: setup.role,
             session: setup.session,
@@ -359,6 +367,11 @@ impl Machine {
     /// The journal batch up to which everything is durable; without a journal, the largest number.
     pub fn durable_batch(&self) -> u64 {
         self.journal.durable()
+    }
+
+    /// The journal batch that all that has happened so far is, or will be, in; 0 without a journal.
+    pub fn last_batch(&self) -> u64 {
+        self.journal.last_batch()
     }
 
     fn emit(&mut self, event: Event) {
