@@ -176,6 +176,7 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
             "more is skipped than",
             "more than the window allows",
             "an unreliable message on a stream",
+            "a fragment of a reliable message",
             "fragments that overlap",
         ];
         // And a counter that was forgotten looks like another copy's.
