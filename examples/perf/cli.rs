@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bowline::{Config, Fingerprint, Identity, ReconnectPolicy};
+use bowline::{Config, Fingerprint, HeartbeatPolicy, Identity, Power, ReconnectPolicy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::plan::{DURATION_MAX, Direction, Mode, Pattern, Plan, SESSION_CHANNELS};
@@ -90,9 +90,9 @@ pub(crate) struct RunArgs {
     /// How a lost connection is dialed again
     #[arg(long, value_enum, default_value = "standard")]
     reconnect: Reconnect,
-    /// How often an idle path is proved alive [default: the library's]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    heartbeat: Option<Duration>,
+    /// How often an idle path is proved alive: seconds, or `adaptive`, or `adaptive-battery` [default: the library's]
+    #[arg(long, value_name = "POLICY", value_parser = heartbeat)]
+    heartbeat: Option<HeartbeatPolicy>,
     /// Say nothing for so long before the measured part
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) settle: Option<Duration>,
@@ -154,7 +154,7 @@ impl RunArgs {
         };
         let config = Config::default().reconnect(policy).max_channels(SESSION_CHANNELS);
         match self.heartbeat {
-            Some(interval) => config.heartbeat(interval),
+            Some(policy) => config.heartbeat(policy),
             None => config,
         }
     }
@@ -166,6 +166,14 @@ pub(crate) fn identity(file: Option<&Path>) -> Result<Identity, Box<dyn Error>> 
         Some(path) => Identity::load_or_generate(path)?,
         None => Identity::generate()?,
     })
+}
+
+fn heartbeat(given: &str) -> Result<HeartbeatPolicy, String> {
+    match given {
+        "adaptive" => Ok(HeartbeatPolicy::adaptive(Power::Mains)),
+        "adaptive-battery" => Ok(HeartbeatPolicy::adaptive(Power::Battery)),
+        interval => seconds(interval).map(HeartbeatPolicy::Fixed),
+    }
 }
 
 fn seconds(given: &str) -> Result<Duration, String> {
@@ -231,6 +239,7 @@ mod tests {
             ("--pattern acked --window 1000", &["--window 1000", "--size 1024"]),
             ("--window 1000", &["--window 1000", "throughput"]),
             ("--pattern ping --window 100000", &["--window", "acked"]),
+            ("--heartbeat often", &["--heartbeat", "number of seconds"]),
         ] {
             let error = plan(words).expect_err(words);
             assert!(named.iter().all(|name| error.contains(name)), "{words}: {error}");

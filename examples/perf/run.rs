@@ -352,6 +352,7 @@ impl Course {
             resets: stats.resets,
             path_changes: self.path_changes,
             beats: stats.beats_sent.saturating_sub(self.beats_before),
+            heartbeat_s: stats.heartbeat.interval.as_secs(),
             broken: Vec::new(),
         };
         let cpu_ns = self.cpu_ns.or_else(|| Some(cpu_ns()?.saturating_sub(self.cpu_before?)));

@@ -43,6 +43,8 @@ pub(crate) struct Summary {
     pub(crate) path_changes: u64,
     /// Beats that the side that runs sent in the measured part.
     pub(crate) beats: u64,
+    /// The interval between beats at the end.
+    pub(crate) heartbeat_s: u64,
     /// Every promise that was not kept, and why the run was cut short if it was.
     pub(crate) broken: Vec<String>,
 }
@@ -163,6 +165,7 @@ impl Summary {
             .field("resets", self.resets)
             .field("path_changes", self.path_changes)
             .field("beats", self.beats)
+            .field("heartbeat_s", self.heartbeat_s)
             .field("broken", self.broken.clone())
             .json()
     }

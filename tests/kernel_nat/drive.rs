@@ -86,7 +86,7 @@ impl Drive {
     /// Waits for the end, at which every promise must have been kept.
     pub(crate) fn finish(mut self) -> Result<Outcome, Problem> {
         let (code, stderr) = self.client.wait()?;
-        let summary = self.client.events.last().filter(|said| said.is("summary"));
+        let summary = self.client.events.iter().find(|said| said.is("summary"));
         let Some(summary) = summary.map(|said| said.event.clone()) else {
             return Err(format!("there is no summary, the code is {code:?}: {stderr}").into());
         };

@@ -258,8 +258,9 @@ fn blackout(
         lab.block(true)?;
         let blocked = now();
         drive.wait(moment + dark)?;
-        lab.block(false)?;
+        // At least so long: who knows when within a command it takes effect.
         dark_for.push(now() - blocked);
+        lab.block(false)?;
         at.push(moment);
     }
     let outcome = drive.finish()?;

@@ -28,7 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
             &[max("delivered_ms", HEARTBEAT_MS + 200.0)],
             |lab, course| {
                 pushes(lab, course, 3, |lab, drive, course, push| {
-                    drive.wait(push - course.between(100, 6000))?;
+                    drive.wait(push - course.between(100, 2500))?;
                     lab.nat.rebind(Anew::Port)
                 })
             },
@@ -71,7 +71,7 @@ fn pushes(
     mut before: impl FnMut(&mut Lab, &mut Drive, &mut Course, Duration) -> Result<(), Problem>,
 ) -> Result<Figures, Problem> {
     lab.reset(Kind::Restricted)?;
-    // The first is said at once, and shows that all is well.
+    // The first is said at once, and shows that all is well. Between two things that are done is a beat.
     let run = format!("{PUSHES} --hints --count {}", events);
     let mut drive = Drive::start(lab, &run)?;
     for number in 1..events {
@@ -104,8 +104,11 @@ fn expiry(lifetime_s: u64) -> Case {
 fn learned(lab: &mut Lab, lifetime: Duration) -> Result<Figures, Problem> {
     lab.reset(Kind::Restricted)?;
     lab.nat.expire_after(lifetime, lifetime)?;
-    let pushes = "--pattern flow --direction down --rate 0.016 --size 100 --count 5";
-    let run = format!("--reconnect responsive --settle {} {pushes}", LEARNING.as_secs());
+    let pushes = "--pattern flow --direction down --rate 0.016 --size 100 --count 4";
+    let run = format!("--reconnect responsive --heartbeat adaptive --settle {} {pushes}", LEARNING.as_secs());
     let outcome = Drive::start_as(lab, Program::Bowline, "", &run)?.finish()?;
-    Ok(Figures::new().times("delivered_ms", [delivered(&outcome)?]))
+    let delivered = delivered(&outcome)?;
+    Ok(Figures::new()
+        .times("delivered_ms", [delivered])
+        .with("heartbeat_s", outcome.count("heartbeat_s") as f64))
 }
