@@ -66,7 +66,8 @@ impl Channel {
         self.send_with(payload, SendOptions::default()).await
     }
 
-    /// Sends a message: numbers it and takes room for it in the outbox. With a store it resolves when the message is durable.
+    /// Sends a message: numbers it and takes room for it in the outbox. With a store it resolves when the
+    /// message is durable, or of an unreliable one the number.
     ///
     /// When there is no room, the channel's [`when_full`](crate::ChannelConfig::when_full) decides: by default this
     /// waits for room, behind those who wait already; on an unreliable channel it never waits, because older messages

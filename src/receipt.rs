@@ -4,9 +4,10 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::driver::environment::BoxFuture;
 use crate::driver::shared::Handle;
 use crate::driver::waiting::{Goal, Ticket};
 use crate::error::{DeliveryError, ExtendError, Outcome};
@@ -62,19 +63,20 @@ impl Receipt {
     /// Safe: this only looks.
     pub async fn received(&self) -> Result<(), DeliveryError> {
         match self.wait(Goal::Received).await {
-            Progress::Resolved(outcome) => outcome.into_result(),
+            Progress::Resolved(outcome) => self.stored(outcome).await.into_result(),
             Progress::Accepted | Progress::Partly { .. } | Progress::Received => Ok(()),
         }
     }
 
-    /// Waits for what becomes of the message.
+    /// Waits for what becomes of the message. With a store, that it was not sent after all is told when the store has that:
+    /// a process that begins again sends what it remembers.
     ///
     /// # Cancel safety
     ///
     /// Safe: this only looks.
     pub async fn outcome(&self) -> Outcome {
         match self.wait(Goal::Resolved).await {
-            Progress::Resolved(outcome) => outcome,
+            Progress::Resolved(outcome) => self.stored(outcome).await,
             // The goal excludes these.
             Progress::Accepted | Progress::Partly { .. } | Progress::Received => Outcome::Unknown,
         }
@@ -153,6 +155,24 @@ impl Receipt {
     fn wait(&self, goal: Goal) -> Waiting<&Self> {
         Waiting { receipt: self, goal, ticket: None }
     }
+
+    /// An outcome, as soon as it may be told: a message whose end is this side's own word is over when the store knows.
+    async fn stored(&self, outcome: Outcome) -> Outcome {
+        if let Some(storing) = self.storing(&outcome) {
+            storing.await;
+        }
+        outcome
+    }
+
+    fn storing(&self, outcome: &Outcome) -> Option<impl Future<Output = ()> + Send + 'static> {
+        use Outcome::{Cancelled, Dropped, Expired, Superseded};
+        let own = matches!(outcome, Cancelled | Dropped | Expired | Superseded);
+        let state = own.then(|| self.handle.look())?;
+        let (batch, durable) = (state.machine.last_batch(), state.machine.durable_batch());
+        let handle = self.handle.clone();
+        // When the session ends before, nothing more will be stored, and nothing more sent.
+        (batch > durable).then(|| async move { drop(handle.durable(batch).await) })
+    }
 }
 
 impl fmt::Debug for Receipt {
@@ -172,7 +192,7 @@ impl IntoFuture for Receipt {
     type IntoFuture = Handled;
 
     fn into_future(self) -> Handled {
-        Handled(Waiting { receipt: self, goal: Goal::Resolved, ticket: None })
+        Handled { waiting: Waiting { receipt: self, goal: Goal::Resolved, ticket: None }, storing: None }
     }
 }
 
@@ -181,19 +201,37 @@ impl IntoFuture for Receipt {
 /// # Cancel safety
 ///
 /// Dropping it is the same as dropping the receipt.
-#[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
-pub struct Handled(Waiting<Receipt>);
+pub struct Handled {
+    waiting: Waiting<Receipt>,
+    /// The end is known, and is being stored.
+    storing: Option<(Outcome, BoxFuture<()>)>,
+}
+
+impl fmt::Debug for Handled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handled").field(&self.waiting).finish()
+    }
+}
 
 impl Future for Handled {
     type Output = Result<(), DeliveryError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map(|progress| match progress {
-            Progress::Resolved(outcome) => outcome.into_result(),
-            // The goal excludes these.
-            Progress::Accepted | Progress::Partly { .. } | Progress::Received => Err(DeliveryError::Unknown),
-        })
+        if self.storing.is_none() {
+            let outcome = match ready!(Pin::new(&mut self.waiting).poll(cx)) {
+                Progress::Resolved(outcome) => outcome,
+                // The goal excludes these.
+                Progress::Accepted | Progress::Partly { .. } | Progress::Received => Outcome::Unknown,
+            };
+            let Some(storing) = self.waiting.receipt.storing(&outcome) else {
+                return Poll::Ready(outcome.into_result());
+            };
+            self.storing = Some((outcome, Box::pin(storing)));
+        }
+        let Some((outcome, storing)) = self.storing.as_mut() else { return Poll::Pending };
+        ready!(storing.as_mut().poll(cx));
+        Poll::Ready(outcome.clone().into_result())
     }
 }
 

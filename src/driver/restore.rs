@@ -29,6 +29,8 @@ pub(crate) async fn load(
     let (mut accepted, mut dialed) = (Vec::new(), Vec::new());
     for (session, snapshot) in store.load().await? {
         match &snapshot.identity {
+            // Its first dial never came to an end, and no application knows of it.
+            Some((true, ..)) if snapshot.binding.is_none() => store.forget(session).await?,
             Some((true, ..)) if !registry.is_dialed(session) => dialed.push(Remembered { session, snapshot }),
             Some((false, ..)) => accepted.extend(accept(registry, session, snapshot)),
             _ => {}

@@ -132,8 +132,10 @@ impl Admission {
                 self.identities.remove(&known.binding);
             }
         }
-        // A session that merely expired is one that its dialer may well create again.
-        let Some(reason) = reason.filter(|reason| reason.code != CloseCode::Expired) else { return };
+        // A session that merely expired, or was never confirmed, is one that its dialer may well create again.
+        let for_good =
+            |reason: &CloseReason| !matches!(reason.code, CloseCode::Expired | CloseCode::Reattach);
+        let Some(reason) = reason.filter(for_good) else { return };
         let tombstone = Tombstone { binding: known.binding, reason, until: now + TOMBSTONE };
         self.tombstones.insert(session, tombstone);
         self.buried.push_back(session);

@@ -170,7 +170,11 @@ fn life_a_stopped_process_comes_back_without_a_verdict_on_others() {
         let mut world = connected(Settings::default(), &["chat"]);
         world.forget_events();
         let who = world.on(side);
-        world.stop(who, secs(8));
+        // A beat was answered just now, so that the next one is not due while the process is stopped.
+        let answered = world.dialer.machine.stats().beats_received;
+        let is_answered = |world: &mut World| world.dialer.machine.stats().beats_received > answered;
+        assert!(world.run_until(secs(20), is_answered));
+        world.stop(who, secs(7));
         world.run(secs(100));
         assert_eq!(world.events(side), [], "{side:?}");
         assert_eq!(world.dialer.machine.state(), SessionState::Connected);

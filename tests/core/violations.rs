@@ -4,8 +4,8 @@ use bowline::config::{Delivery, LARGE};
 use bowline::error::{CloseCode, Side as By};
 use bowline::id::{ChannelId, Epoch};
 use bowline::wire::{
-    Body, Carrier, Confirm, Control, Data, Frame, Receiving, ReceivingLane, Sending, SendingLane, Verdict,
-    Welcome, Why,
+    AddressSeen, Body, Carrier, Confirm, Control, Data, Frame, Probe, Receiving, ReceivingLane, Sending,
+    SendingLane, Verdict, Welcome, Why,
 };
 
 use crate::link::Side;
@@ -119,6 +119,11 @@ fn violations_end_the_session_with_their_reason() {
         "news of a channel that was never opened",
     );
     assert_violation(|_| Frame::Control(Control::CloseAck), "a CloseAck without a Close");
+    let probe = Probe { answer_after_ms: 1 };
+    assert_violation(|_| Frame::Control(Control::Probe(probe)), "a lifetime probe on an attached link");
+    assert_violation(|_| Frame::Control(Control::ProbeAnswer), "a lifetime probe on an attached link");
+    let seen = AddressSeen { changes: 1 };
+    assert_violation(|_| Frame::Control(Control::AddressSeen(seen)), "news of an address from the dialer");
     let confirm = Confirm { counter: 77, durable: false };
     assert_violation(|_| Frame::Control(Control::Confirm(confirm)), "a Confirm that answers no Welcome");
     let hello =

@@ -9,10 +9,11 @@ mod pieces;
 mod strangers;
 
 use bowline::wire::{Confirm, Control, Refuse, Retry};
+use bowline::{CloseCode, SessionState};
 use quinn::VarInt;
 
 use crate::host::{Bystander, Dialed, Host, assert_violation, end, identity};
-use crate::raw::{Claim, Link, welcome};
+use crate::raw::{Claim, Face, Link, welcome};
 use crate::soon;
 
 /// What a peer does to break a rule.
@@ -146,7 +147,6 @@ fn control_stream() -> Vec<Case> {
     vec![
         case("the control stream reset", [Act::ResetControl], "the control stream was reset"),
         case("the control stream unread", [Act::StopControl, nudge()], "the control stream is not read"),
-        case("the control stream finished", [Act::FinishControl], "the control stream ended"),
     ]
 }
 
@@ -163,6 +163,25 @@ async fn an_acceptor_ends_a_session_whose_control_stream_is_not_kept() {
 #[tokio::test]
 async fn a_dialer_ends_a_session_whose_control_stream_is_not_kept() {
     a_dialer_ends_the_session(control_stream()).await;
+}
+
+/// A close that a bad network keeps back looks the same.
+#[tokio::test]
+async fn a_link_whose_control_stream_ends_is_closed_and_its_session_goes_on() {
+    let told = || (u64::from(CloseCode::Reattach.value()), "the control stream ended".to_owned());
+    let mut host = Host::new();
+    let (dialer, claim) = (identity(), Claim::new(1));
+    let (mut link, session) = host.raw(&dialer, &claim).await;
+    link.control.finish().unwrap();
+    assert_eq!(link.end().await, told());
+    let mut next = Link::dial(host.address, Face::of(&dialer)).await;
+    next.attach(&claim.at(2)).await;
+    assert_eq!(session.state(), SessionState::Connected);
+    let mut peer = Dialed::new().await;
+    peer.link.control.finish().unwrap();
+    let (end, (_next, hello)) = tokio::join!(peer.link.end(), peer.listener.welcome());
+    assert_eq!(end, told());
+    assert_eq!(hello.session, peer.session.id());
 }
 
 #[tokio::test]

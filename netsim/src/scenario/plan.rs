@@ -70,6 +70,11 @@ impl Plan {
         self.clients.iter().flat_map(|client| [Some(client.first), client.other]).flatten()
     }
 
+    /// The NAT nearest to the internet of each client that is behind one.
+    pub fn nats(&self) -> impl Iterator<Item = NetworkId> {
+        self.clients.iter().filter_map(|client| client.nat)
+    }
+
     /// The packets that the own link of a single client lost or blocked; nothing if there are many clients,
     /// whose packets have other numbers each.
     pub fn taken(&self, world: &World) -> Taken {

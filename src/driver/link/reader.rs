@@ -251,7 +251,9 @@ impl Controls {
             return violation(&shared, link, error.to_string());
         }
         if shared.env.timeout(CLOSE_EXPECTED, connection.closed()).await.is_none() {
-            violation(&shared, link, "the control stream ended, the connection did not".to_owned());
+            // The close may have been lost. Whoever keeps the connection nevertheless gains nothing by it.
+            tracing::debug!("the control stream ended, the connection did not");
+            super::close(&connection, CloseCode::Reattach, "the control stream ended");
         }
     }
 

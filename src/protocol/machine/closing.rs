@@ -59,6 +59,11 @@ impl Machine {
         if self.closed.is_some() {
             return;
         }
+        if self.role == Role::Acceptor && !self.confirmed {
+            // The dialer does not take part yet: there is nobody to say goodbye to.
+            let (side, reason) = (Side::Local, reason.to_owned());
+            return self.end(CloseReason { code, side, clean: false, retry: true, reason }, now);
+        }
         let deadline = now + drain;
         match self.closing.as_mut() {
             Some(closing) => closing.drained = closing.drained.min(deadline),
@@ -96,9 +101,11 @@ impl Machine {
         }
     }
 
-    /// Whether the attached link is open to anything else than its Welcome.
+    /// Whether the attached link is open to anything else than its Welcome, and believed to lead somewhere.
     fn may_speak(&self) -> bool {
-        self.may_write() && self.attached.as_ref().is_some_and(|attached| attached.welcome.is_none())
+        self.may_write()
+            && self.detached_since.is_none()
+            && self.attached.as_ref().is_some_and(|attached| attached.welcome.is_none())
     }
 
     fn tell_end(&mut self, now: Instant) {

@@ -220,7 +220,14 @@ impl Inbox {
 
     /// The sender begins a new epoch: its numbers start anew. What was received stays to be handed over.
     pub(super) fn begin_epoch(&mut self) {
-        self.row.drain().for_each(|(_, message)| self.leftover.push(message));
+        for (sequence, mut message) in self.row.drain() {
+            if self.mode.is_ordered() {
+                // What lies between them will not come: nobody is left to send it.
+                message.skipped = sequence.saturating_sub(self.handed);
+                self.handed = self.handed.max(sequence + 1);
+            }
+            self.leftover.push(message);
+        }
         self.leftover_held.messages += self.held.messages;
         self.leftover_held.bytes += self.held.bytes;
         self.leftover_held.large += self.held.large;

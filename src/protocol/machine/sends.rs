@@ -21,8 +21,8 @@ const RESERVED: Sequence = 4096;
 pub struct Accepted {
     /// Its name.
     pub id: MessageId,
-    /// The journal batch that makes it durable, 0 without a journal and for unreliable messages: `send` resolves once
-    /// [`durable_batch`](Machine::durable_batch) has reached it.
+    /// The journal batch that makes it durable, of an unreliable message its number; 0 without a journal. `send` resolves
+    /// once [`durable_batch`](Machine::durable_batch) has reached it.
     pub batch: u64,
 }
 
@@ -77,7 +77,7 @@ impl Machine {
             self.touch(key);
         }
         let id = MessageId { session: self.session, epoch: self.epoch, channel: id, sequence };
-        Ok(Accepted { id, batch: if delivery.is_reliable() { batch } else { 0 } })
+        Ok(Accepted { id, batch })
     }
 
     /// Withdraws a message. Whether that can still have an effect: it is not over yet.

@@ -42,10 +42,13 @@ impl Case<'_> {
     }
 
     /// Whether a message of which nobody was told the end may be missing.
-    fn explains_itself(&self, message: MessageKey, channel: &Channel, life: &Life) -> bool {
+    pub(super) fn explains_itself(&self, message: MessageKey, channel: &Channel, life: &Life) -> bool {
         let end = self.history.end;
         let forgot = life.sent.is_some_and(|(sent, _)| self.forgot_between(&channel.to, sent, end));
+        let gone = |name: &str| self.peer(name).is_some_and(|peer| peer.gave_up.is_some());
         forgot
+            || gone(&channel.from)
+            || gone(&channel.to)
             || life.is_unwanted(end + self.bounds.tolerance)
             || (channel.mode == Mode::ReliableLatest && self.has_newer(message, end))
     }

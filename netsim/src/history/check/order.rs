@@ -108,7 +108,9 @@ impl Case<'_> {
         for (message, life) in self.history.messages.range(range) {
             progress.skipped.entry(message.sequence).or_insert(at);
             let unwanted = life.is_unwanted(at + self.bounds.tolerance);
-            let may = unwanted || life.sent.is_none() || self.was_forgotten(channel, life, at);
+            // Nobody is left to send what its sender has forgotten.
+            let lost = self.orphaned(channel, life) || self.was_forgotten(channel, life, at);
+            let may = unwanted || life.sent.is_none() || lost;
             self.expect(may, G4, at, *message, || "skipped although it had not expired".into());
             if let Some(delivered) = life.delivered().filter(|delivered| *delivered < at) {
                 let again = self.restarted_between(&channel.to, delivered, at);
@@ -117,9 +119,11 @@ impl Case<'_> {
         }
     }
 
-    /// What its receiver had forgotten nobody can put in order any more; the sender is told `Unknown`.
+    /// What its receiver had forgotten nobody can put in order any more; the sender is told `Unknown`, if it is still there.
     fn was_forgotten(&self, channel: &Channel, life: &Life, by: Time) -> bool {
         let unknown = life.receipts.iter().any(|(_, outcome)| *outcome == Outcome::Unknown);
-        unknown && life.sent.is_some_and(|(sent, _)| self.forgot_between(&channel.to, sent, by))
+        let untold = life.unattended.is_some() && life.receipts.is_empty();
+        // The sender may have sent on for a while to somebody who had forgotten already.
+        (unknown || untold) && self.forgot_between(&channel.to, Time::ZERO, by)
     }
 }

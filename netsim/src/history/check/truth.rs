@@ -42,7 +42,14 @@ impl Case<'_> {
             // Whoever holds a message hands it over, unless it forgets or the message ends otherwise.
             let ended = life.receipts.iter().any(|(_, outcome)| *outcome != Outcome::Handled);
             let forgot = self.forgot_between(&channel.to, at, self.history.end);
-            let kept = life.delivered().is_some() || ended || forgot || self.bounds.open_at_end;
+            let orphaned = self.orphaned(channel, life);
+            let untold = life.unattended.is_some() && self.explains_itself(message, channel, life);
+            let kept = life.delivered().is_some()
+                || ended
+                || forgot
+                || orphaned
+                || untold
+                || self.bounds.open_at_end;
             self.expect(kept, G5, at, message, || "said to be received, and never handed over".into());
         }
     }
@@ -65,16 +72,17 @@ impl Case<'_> {
                 });
             }
             Outcome::Rejected => {
-                let untold = |had| self.restarted_between(&channel.to, had, at);
+                let untold = |had| self.crashed_between(&channel.to, had, at);
                 self.expect(life.acknowledged.is_none_or(untold), G5, at, message, || {
                     "said to be Rejected, and the application had acknowledged it".into()
                 });
             }
             Outcome::Expired | Outcome::Superseded | Outcome::Cancelled | Outcome::Dropped => {
-                // A process that took it and died before its store knew is another one now.
-                let untold = |had| self.restarted_between(&channel.to, had, at);
+                // A process that took it and died before its store knew is another one now. What was given back, or is
+                // not acknowledged yet, nobody has.
+                let untold = |had| self.crashed_between(&channel.to, had, at);
                 let what = || format!("said to be {outcome}, and the application has it");
-                self.expect(delivered.is_none_or(untold), G7, at, message, what);
+                self.expect(life.acknowledged.is_none_or(untold), G7, at, message, what);
             }
             Outcome::Unknown => {}
         }

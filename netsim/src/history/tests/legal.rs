@@ -55,6 +55,10 @@ fn what_nobody_acknowledged_comes_again_with_a_mark() {
     scene.send(0, 1).give(10, 1, 1, false).give(12, 1, 2, false).tell(30, 1, Rejected);
     scene.keeps("refused in the end", &[G3, G5]);
 
+    let mut scene = Scene::new(ReliableOrdered);
+    scene.send_until(0, 1, 20).give(10, 1, 1, false).tell(30, 1, Expired);
+    scene.keeps("given back, and expired", &[G7]);
+
     // The receiver's process died between taking and remembering.
     let mut scene = Scene::new(ReliableOrdered);
     scene.send(0, 1).give(10, 1, 1, false).acknowledge(11, 1);

@@ -31,14 +31,24 @@ impl Leftover {
         self.deadline
     }
 
-    /// Takes out what has expired.
-    pub(super) fn expire(&mut self, now: Instant) -> VecDeque<Delivered> {
+    /// Takes out what has expired. Where order counts, the next one tells that it is missing.
+    pub(super) fn expire(&mut self, now: Instant, ordered: bool) -> Vec<Delivered> {
+        let mut expired = Vec::new();
         if self.deadline.is_none_or(|deadline| deadline > now) {
-            return VecDeque::new();
+            return expired;
         }
-        let late = |message: &Delivered| message.deadline.is_some_and(|deadline| deadline <= now);
-        let (expired, rest) = std::mem::take(&mut self.messages).into_iter().partition(late);
-        self.messages = rest;
+        let mut missing = 0;
+        for mut message in std::mem::take(&mut self.messages) {
+            if message.deadline.is_some_and(|deadline| deadline <= now) {
+                missing += message.skipped + 1;
+                expired.push(message);
+                continue;
+            }
+            if ordered {
+                message.skipped += std::mem::take(&mut missing);
+            }
+            self.messages.push_back(message);
+        }
         self.deadline = self.messages.iter().filter_map(|message| message.deadline).min();
         expired
     }

@@ -27,7 +27,7 @@ impl Inbox {
     pub(in super::super) fn expire(&mut self, now: Instant) -> Vec<Gone> {
         let mut gone = Vec::new();
         self.fragments.expire(now);
-        for message in self.leftover.expire(now) {
+        for message in self.leftover.expire(now, self.mode.is_ordered()) {
             self.counts.late += 1;
             self.leftover_held.remove(message.payload.len());
         }

@@ -1,0 +1,128 @@
+//! What a crash changes: receipts that nobody waits for any more, sessions that nobody comes back to.
+
+use bowline::id::MessageId;
+use bowline::{Delivery, SessionId};
+use bowline_netsim::Time;
+use bowline_netsim::history::Sent;
+
+use super::{Attempt, Book, Ledger, lane_id, peer};
+use crate::world::Who;
+
+impl Ledger {
+    /// A process died; `keeps` says whether a disk remembers its sessions.
+    pub(crate) fn crashed(&self, who: Who, keeps: bool) {
+        let now = self.now();
+        let mut book = self.book();
+        let sessions: Vec<_> = book.sessions.keys().copied().collect();
+        for session in sessions {
+            let name = peer(who, session);
+            book.history.disconnected(now, &name);
+            match keeps {
+                true => book.history.restarted(now, &name),
+                false => book.history.forgot(now, &name),
+            }
+            let life = book.sessions.get(&session);
+            if life
+                .is_some_and(|life| life.ended.contains_key(&who) && !life.ended.contains_key(&who.other()))
+            {
+                // It had ended the session and could not tell; its successor does not even know of the end.
+                book.history.forgot(now, &name);
+            }
+            if who == Who::Client && !keeps {
+                // It will never come back to this session.
+                Who::BOTH.iter().for_each(|who| book.history.gave_up(now, &peer(*who, session)));
+            }
+        }
+        if !keeps {
+            book.forgot.entry(who).or_default().push(now);
+            let Book { adrift, lanes, .. } = &mut *book;
+            adrift.retain(|id| !lanes.contains_key(&lane_id(who.other(), *id)));
+        }
+        let orphans: Vec<_> =
+            book.open.iter().filter(|(_, sender)| **sender == who).map(|(id, _)| *id).collect();
+        for id in orphans {
+            book.open.remove(&id);
+            if keeps {
+                book.set_adrift(now, who, id);
+            }
+        }
+        if keeps {
+            book.note_interrupted(|attempt| attempt.who == who);
+            book.abandon(now, who);
+        }
+        // A successor's application knows nothing of what came before.
+        for ((from, ..), lane) in &mut book.lanes {
+            if *from == who.other() {
+                lane.last = None;
+                lane.attempts.clear();
+                lane.inherited |= keeps;
+            }
+        }
+        book.crashes.push((who, now));
+        *book.counts.entry(if keeps { "restarts" } else { "amnesias" }).or_insert(0) += 1;
+    }
+
+    /// Whether a session is one that its dialer has left behind.
+    pub(crate) fn is_abandoned(&self, session: SessionId) -> bool {
+        self.book().abandoned.contains(&session)
+    }
+}
+
+impl Book {
+    /// Of sessions that a dialer without memory has left behind. An acceptor that allows one for each identity ends them when
+    /// the next one comes; one that dies while it tells has them again, for as long as sessions are kept.
+    fn abandon(&mut self, now: Time, who: Who) {
+        if who == Who::Client {
+            return;
+        }
+        let forgot = self.forgot.get(&Who::Client).and_then(|times| times.last()).copied();
+        let Some(forgot) = forgot else { return };
+        let met =
+            |session: &SessionId| self.attached.get(&(Who::Client, *session)).is_none_or(|at| *at <= forgot);
+        let left: Vec<_> = self.sessions.keys().copied().filter(met).collect();
+        for session in left {
+            self.history.forgot(now, &peer(who, session));
+            self.history.gave_up(now, &peer(who, session));
+            self.abandoned.insert(session);
+            self.open.retain(|id, _| id.session != session);
+            self.adrift.retain(|id| id.session != session);
+        }
+    }
+
+    /// Sends that a crash has interrupted: a newer state that nobody was told to be accepted may have taken the place of
+    /// an older one.
+    pub(super) fn note_interrupted(&mut self, which: impl Fn(&Attempt) -> bool) {
+        let Self { attempts, lanes, history, interrupted, .. } = self;
+        let asked = attempts.values().filter(|attempt| which(attempt));
+        for attempt in asked {
+            if !interrupted.insert(attempt.digest) {
+                continue;
+            }
+            // A number that nobody is given, beyond all others.
+            let number = u64::MAX - interrupted.len() as u64;
+            for ((from, _, epoch, _), lane) in &*lanes {
+                if *from == attempt.who && lane.label == attempt.label {
+                    let message = lane.key.message(*epoch, number);
+                    history.sent(attempt.at, message, Sent::new(attempt.digest).deadline(attempt.at));
+                    history.unattended(attempt.at, message);
+                }
+            }
+        }
+    }
+
+    /// The sender of a message began again: nobody waits for its receipt, but unless it says itself why not it arrives.
+    fn set_adrift(&mut self, now: Time, who: Who, id: MessageId) {
+        let Some(lane) = self.lanes.get(&lane_id(who, id)) else { return };
+        let message = lane.key.message(id.epoch.value(), id.sequence);
+        // What it wrote to somebody who had forgotten, and whom it has not met since, is unknown.
+        let met = self.attached.get(&(who, id.session)).copied().unwrap_or(Time::ZERO);
+        if self.forgot.get(&who.other()).is_some_and(|times| times.iter().any(|at| *at >= met)) {
+            return self.history.unattended(now, message);
+        }
+        let may_end = lane.withdrawn.contains(&id.sequence) || lane.delivery == Delivery::ReliableLatest;
+        if !may_end && !lane.delivered.contains(&id.sequence) && !self.mortal.contains(&id) {
+            self.adrift.insert(id);
+        }
+        self.history.unattended(now, message);
+    }
+}
