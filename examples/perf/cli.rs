@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bowline::{Config, Fingerprint, Identity, ReconnectPolicy};
+use bowline::{Config, Fingerprint, HeartbeatPolicy, Identity, Power, ReconnectPolicy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::plan::{DURATION_MAX, Direction, Mode, Pattern, Plan, SESSION_CHANNELS};
@@ -90,9 +90,9 @@ pub(crate) struct RunArgs {
     /// How a lost connection is dialed again
     #[arg(long, value_enum, default_value = "standard")]
     reconnect: Reconnect,
-    /// How often an idle path is proved alive [default: the library's]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    heartbeat: Option<Duration>,
+    /// How often an idle path is proved alive, or the power to learn it with: `mains`, `battery` [default: the library's]
+    #[arg(long, value_name = "SECONDS", value_parser = heartbeat)]
+    heartbeat: Option<HeartbeatPolicy>,
     /// Say nothing for so long before the measured part
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) settle: Option<Duration>,
@@ -154,7 +154,7 @@ impl RunArgs {
         };
         let config = Config::default().reconnect(policy).max_channels(SESSION_CHANNELS);
         match self.heartbeat {
-            Some(interval) => config.heartbeat(interval),
+            Some(policy) => config.heartbeat(policy),
             None => config,
         }
     }
@@ -166,6 +166,17 @@ pub(crate) fn identity(file: Option<&Path>) -> Result<Identity, Box<dyn Error>> 
         Some(path) => Identity::load_or_generate(path)?,
         None => Identity::generate()?,
     })
+}
+
+fn heartbeat(given: &str) -> Result<HeartbeatPolicy, String> {
+    match given {
+        "mains" => Ok(HeartbeatPolicy::adaptive(Power::Mains)),
+        "battery" => Ok(HeartbeatPolicy::adaptive(Power::Battery)),
+        given => match seconds(given) {
+            Ok(interval) => Ok(HeartbeatPolicy::Fixed(interval)),
+            Err(wrong) => Err(format!("{wrong}, or `mains`, or `battery`")),
+        },
+    }
 }
 
 fn seconds(given: &str) -> Result<Duration, String> {
@@ -213,6 +224,7 @@ mod tests {
         for (words, named) in [
             ("--count 5 --seconds 5", &["--count", "--seconds"][..]),
             ("--count 0", &["--count 0"]),
+            ("--heartbeat sometimes", &["--heartbeat", "number of seconds", "`mains`"]),
             ("--seconds 0", &["--seconds", "at least"]),
             ("--seconds nan", &["--seconds", "number of seconds"]),
             ("--pattern flow --rate 0", &["--rate 0", "above 0"]),
