@@ -5,9 +5,14 @@
 //! knob.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::error::ConfigError;
+
+mod heartbeat;
+
+pub use heartbeat::{HeartbeatPolicy, Power};
 
 /// How a channel delivers: chosen by its sender, told to the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,14 +130,15 @@ impl SendOptions {
 pub enum ReconnectPolicy {
     /// After 0, 2, 4, 8, 16, 32 and 64 s, then it gives up until asked (`Session::reconnect`).
     Standard,
-    /// After 0, 125, 250 and 500 ms, then every second, for ever.
+    /// After 0, 125, 250 and 500 ms, then every second, for ever; counted from the beginning of the attempt before.
     Responsive,
 }
 
 /// Settings of an endpoint and its sessions.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(crate) heartbeat: Duration,
+    pub(crate) heartbeat: HeartbeatPolicy,
+    pub(crate) network_memory: Option<PathBuf>,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) session_expiry: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -141,13 +147,15 @@ pub struct Config {
     pub(crate) max_sessions: usize,
     pub(crate) max_sessions_per_identity: usize,
     pub(crate) max_handshakes: usize,
+    pub(crate) max_probes: usize,
     pub(crate) one_session_per_identity: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_secs(15),
+            heartbeat: HeartbeatPolicy::Fixed(Duration::from_secs(15)),
+            network_memory: None,
             reconnect: ReconnectPolicy::Standard,
             session_expiry: Duration::from_secs(600),
             handshake_timeout: Duration::from_secs(10),
@@ -156,17 +164,36 @@ impl Default for Config {
             max_sessions: 10_000,
             max_sessions_per_identity: 64,
             max_handshakes: 256,
+            max_probes: 256,
             one_session_per_identity: false,
         }
     }
 }
 
 impl Config {
-    /// How often a dialer proves an idle path alive, with one byte. Default 15 s; 2 s to 270 s. Rounded down to
-    /// the next of 2, 3, 5, 8, 10, 12, 15, 20, 25, 30, 45, 60, 90, 120, 180 or 270 s, because the interval is promised
-    /// to the peer in four bits. Traffic that the peer acknowledges replaces beats.
-    pub fn heartbeat(mut self, interval: Duration) -> Self {
-        self.heartbeat = interval;
+    /// How often a dialer proves an idle path alive, with one byte: always after the same time, or as rarely as its
+    /// network allows, see [`HeartbeatPolicy`]. Default 15 s; 2 s to 270 s. Rounded down to the next of 2, 3, 5, 8, 10,
+    /// 12, 15, 20, 25, 30, 45, 60, 90, 120, 180 or 270 s, because the interval is promised to the peer in four bits.
+    /// Traffic that the peer acknowledges replaces beats.
+    ///
+    /// ```
+    /// use bowline::{Config, HeartbeatPolicy, Power};
+    /// use std::time::Duration;
+    ///
+    /// let often = Config::default().heartbeat(Duration::from_secs(5));
+    /// let phone = Config::default().heartbeat(HeartbeatPolicy::adaptive(Power::Battery));
+    /// ```
+    pub fn heartbeat(mut self, policy: impl Into<HeartbeatPolicy>) -> Self {
+        self.heartbeat = policy.into();
+        self
+    }
+
+    /// A file that remembers what was learned of networks, for dialers with an adaptive heartbeat: up to 64 networks,
+    /// each for 30 days, some 70 bytes of text each. It is made if it is not there, and replaced as a whole; what is not
+    /// such a file is reported in the log, not read, and replaced. Of two processes with one file the last to write
+    /// wins. Default `None`: remembered by the endpoint, as long as it lives.
+    pub fn network_memory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.network_memory = Some(path.into());
         self
     }
 
@@ -225,6 +252,14 @@ impl Config {
         self
     }
 
+    /// Connections of dialers that find out how long their NATs remember them (rule H6), served at once by an accepting
+    /// endpoint; further ones are refused, and so are more than 8 of one identity, or of one address without an identity.
+    /// Default 256; 0 serves none. Each costs about 50 KiB of QUIC state for up to 10 minutes, and some 20 packets.
+    pub fn max_probes(mut self, connections: usize) -> Self {
+        self.max_probes = connections;
+        self
+    }
+
     /// Single login: a new session of an identity ends the ones it had, as superseded (rule S2). Default off.
     /// Anonymous dialers are not affected.
     pub fn one_session_per_identity(mut self, single: bool) -> Self {
@@ -234,7 +269,7 @@ impl Config {
 
     /// Checks every value.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        duration("heartbeat", self.heartbeat, Duration::from_secs(2), Duration::from_secs(270))?;
+        self.heartbeat.validate()?;
         duration(
             "session_expiry",
             self.session_expiry,

@@ -167,6 +167,14 @@ impl Endpoint {
         self.0.registry.dialed().iter().for_each(|session| session.resumed());
     }
 
+    /// Names the network that this host is in from now on, as the system or the user may know it: the name of a Wi-Fi, an
+    /// operator. What dialers with an adaptive heartbeat learn is remembered under it, see
+    /// [`Config::network_memory`]. `None`: known by the host's address. Sessions look at their next connection, so call
+    /// this before [`network_changed`](Session::network_changed).
+    pub fn set_network(&self, name: Option<&str>) {
+        self.0.registry.env.networks.set_name(name.map(str::to_owned));
+    }
+
     /// The address of the socket that listens.
     ///
     /// # Errors
@@ -192,6 +200,7 @@ impl Endpoint {
             attached: figures.attached,
             handshakes: figures.handshakes,
             waiting: figures.waiting,
+            probes: figures.probes,
             refused: figures.refused,
             dropped_datagrams: self.0.registry.env.dropped_datagrams(),
         }

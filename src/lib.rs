@@ -84,7 +84,9 @@ pub mod wire;
 pub use channel::{
     Channel, Inbox, Message, TransferChanged, TypedChannel, TypedInbox, TypedMessage, TypedUnacked, Unacked,
 };
-pub use config::{ChannelConfig, Config, Delivery, OnReset, ReconnectPolicy, SendOptions, WhenFull};
+pub use config::{
+    ChannelConfig, Config, Delivery, HeartbeatPolicy, OnReset, Power, ReconnectPolicy, SendOptions, WhenFull,
+};
 pub use driver::{AttachRequest, Clock, Credentials, SocketFactory, SystemClock, Target, UdpSockets};
 pub use endpoint::{Connect, Dormant, Endpoint, EndpointBuilder, Incoming, Parts, Restored};
 pub use error::{

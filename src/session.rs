@@ -161,7 +161,8 @@ impl Session {
     }
 
     /// [`close`](Self::close), telling the peer why, in at most 256 bytes, and with another limit for the delivery
-    /// of what was accepted. Zero does not wait: what is on its way ends as unknown.
+    /// of what was accepted. Zero does not wait: what is on its way ends as unknown, and on a connection that is believed to be
+    /// dead nobody is waited for either.
     ///
     /// # Cancel safety
     ///

@@ -49,7 +49,10 @@
 //! | `bowline_beats_sent_total`, `bowline_beats_received_total` | counters, from [`SessionStats`] |
 //! | `bowline_sessions`, `bowline_sessions_attached`, `bowline_channels` | gauges: sessions alive, those of them with a connection, channels open |
 
-pub use crate::protocol::types::{ChannelStats, Liveness, PathLiveness, ProcessLiveness, SessionStats};
+pub use crate::protocol::types::{
+    ChannelStats, HeartbeatReason, HeartbeatState, HeartbeatStats, Liveness, PathLiveness, ProcessLiveness,
+    SessionStats,
+};
 
 /// Counters and gauges of one endpoint. A snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +66,8 @@ pub struct EndpointStats {
     pub handshakes: usize,
     /// Those of them that wait for `accept` or for the application's decision.
     pub waiting: usize,
+    /// Connections of dialers that find out how long their NATs remember them (rule H6), served now.
+    pub probes: usize,
     /// Incoming connections turned away since the endpoint was made.
     pub refused: u64,
     /// Datagrams dropped: padding of probes, kinds of a later version, and messages or fragments of channels that the peer

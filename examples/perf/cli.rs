@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bowline::{Fingerprint, Identity, ReconnectPolicy};
+use bowline::{Config, Fingerprint, Identity, ReconnectPolicy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::plan::{DURATION_MAX, Direction, Mode, Pattern, Plan};
+use crate::plan::{DURATION_MAX, Direction, Mode, Pattern, Plan, SESSION_CHANNELS};
 
 /// How long a run is, if nobody says.
 const DURATION: Duration = Duration::from_secs(5);
@@ -90,6 +90,15 @@ pub(crate) struct RunArgs {
     /// How a lost connection is dialed again
     #[arg(long, value_enum, default_value = "standard")]
     reconnect: Reconnect,
+    /// How often an idle path is proved alive [default: the library's]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    heartbeat: Option<Duration>,
+    /// Say nothing for so long before the measured part
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) settle: Option<Duration>,
+    /// Take hints from standard input, one a line: `network-changed`, `reconnect`
+    #[arg(long)]
+    pub(crate) hints: bool,
     /// Write one JSON object a line, for programs
     #[arg(long)]
     pub(crate) json: bool,
@@ -137,10 +146,16 @@ impl RunArgs {
         Ok(plan)
     }
 
-    pub(crate) fn reconnect(&self) -> ReconnectPolicy {
-        match self.reconnect {
+    /// How the endpoint is set up.
+    pub(crate) fn config(&self) -> Config {
+        let policy = match self.reconnect {
             Reconnect::Standard => ReconnectPolicy::Standard,
             Reconnect::Responsive => ReconnectPolicy::Responsive,
+        };
+        let config = Config::default().reconnect(policy).max_channels(SESSION_CHANNELS);
+        match self.heartbeat {
+            Some(interval) => config.heartbeat(interval),
+            None => config,
         }
     }
 }

@@ -186,13 +186,11 @@ pub(crate) struct Received {
     pub(crate) first_ns: u64,
     #[prost(uint64, tag = "8")]
     pub(crate) last_ns: u64,
-    #[prost(uint64, tag = "9")]
-    pub(crate) gap_ns: u64,
-    /// When the longest gap began.
-    #[prost(uint64, tag = "10")]
-    pub(crate) gap_at_ns: u64,
+    /// The longest times without a delivery: when each began, followed by how long it was in nanoseconds.
+    #[prost(uint64, repeated, tag = "9")]
+    pub(crate) gaps: Vec<u64>,
     /// Latencies in nanoseconds, each followed by how often it was seen.
-    #[prost(uint64, repeated, tag = "11")]
+    #[prost(uint64, repeated, tag = "10")]
     pub(crate) latencies: Vec<u64>,
 }
 

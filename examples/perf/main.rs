@@ -14,6 +14,7 @@
 mod cli;
 mod clock;
 mod control;
+mod hints;
 mod json;
 mod ledger;
 mod meter;

@@ -110,8 +110,8 @@ impl Meter {
         let counts = &mut self.counts;
         if counts.first_ns == 0 {
             counts.first_ns = now;
-        } else if now.saturating_sub(counts.last_ns) > counts.gap_ns {
-            (counts.gap_ns, counts.gap_at_ns) = (now - counts.last_ns, counts.last_ns);
+        } else {
+            counts.gap(counts.last_ns, now);
         }
         counts.last_ns = now;
     }
@@ -232,7 +232,7 @@ mod tests {
             meter.arrived(now);
         }
         let counts = meter.received(true);
-        assert_eq!((counts.gap_ns, counts.gap_at_ns), (40, 110));
+        assert_eq!(counts.longest_gap(), (110, 40));
         assert_eq!((counts.first_ns, counts.last_ns), (100, 155));
     }
 }

@@ -2,6 +2,9 @@
 
 use crate::control::{Received, Report, Sent};
 
+/// Times without a delivery that are told apart: the longest ones.
+const GAPS_MAX: usize = 64;
+
 /// One generation of the serving side.
 #[derive(Debug, Default)]
 pub(crate) struct Remote {
@@ -115,7 +118,8 @@ impl Sent {
 
 impl Received {
     fn shift(&mut self, ahead_ns: i64) {
-        for time in [&mut self.began_ns, &mut self.first_ns, &mut self.last_ns, &mut self.gap_at_ns] {
+        let gaps = self.gaps.iter_mut().step_by(2);
+        for time in [&mut self.began_ns, &mut self.first_ns, &mut self.last_ns].into_iter().chain(gaps) {
             *time = moved(*time, ahead_ns);
         }
     }
@@ -127,7 +131,7 @@ impl Received {
         self.out_of_order += later.out_of_order;
         self.corrupted += later.corrupted;
         self.proved = self.proved.max(later.proved);
-        self.latencies.extend(later.latencies);
+        self.latencies.extend_from_slice(&later.latencies);
         if self.began_ns == 0 {
             self.began_ns = later.began_ns;
         }
@@ -137,19 +141,38 @@ impl Received {
         if self.last_ns != 0 {
             self.gap(self.last_ns, later.first_ns);
         }
-        self.gap(later.gap_at_ns, later.gap_at_ns + later.gap_ns);
+        for (at_ns, length_ns) in later.gaps() {
+            self.gap(at_ns, at_ns.saturating_add(length_ns));
+        }
         if self.first_ns == 0 {
             self.first_ns = later.first_ns;
         }
         self.last_ns = later.last_ns;
     }
 
-    /// Takes note of a time without deliveries.
+    /// Takes note of a time without deliveries, if it is one of the longest.
     pub(crate) fn gap(&mut self, from_ns: u64, to_ns: u64) {
         let gap_ns = to_ns.saturating_sub(from_ns);
-        if gap_ns > self.gap_ns {
-            (self.gap_ns, self.gap_at_ns) = (gap_ns, from_ns);
+        if gap_ns == 0 {
+            return;
         }
+        if self.gaps.len() < 2 * GAPS_MAX {
+            return self.gaps.extend([from_ns, gap_ns]);
+        }
+        let shortest = self.gaps.as_chunks_mut::<2>().0.iter_mut().min_by_key(|gap| gap[1]);
+        if let Some(shortest) = shortest.filter(|gap| gap[1] < gap_ns) {
+            *shortest = [from_ns, gap_ns];
+        }
+    }
+
+    /// The longest times without deliveries, in no order: when each began, and its length.
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.gaps.as_chunks::<2>().0.iter().map(|[at_ns, gap_ns]| (*at_ns, *gap_ns))
+    }
+
+    /// The longest of all, and of several the first; zeros if there was none.
+    pub(crate) fn longest_gap(&self) -> (u64, u64) {
+        self.gaps().max_by_key(|(at_ns, gap_ns)| (*gap_ns, u64::MAX - at_ns)).unwrap_or_default()
     }
 }
 
@@ -158,16 +181,8 @@ mod tests {
     use super::*;
 
     fn received(delivered: u64, first_ns: u64, last_ns: u64) -> Received {
-        let (gap_ns, gap_at_ns) = (5, first_ns);
-        Received {
-            delivered,
-            began_ns: first_ns,
-            first_ns,
-            last_ns,
-            gap_ns,
-            gap_at_ns,
-            ..Received::default()
-        }
+        let gaps = vec![first_ns, 5];
+        Received { delivered, began_ns: first_ns, first_ns, last_ns, gaps, ..Received::default() }
     }
 
     fn remote(generation: u32, received: Received) -> Remote {
@@ -182,9 +197,24 @@ mod tests {
         first.die(12);
         let account = account(&[first, remote(1, received(3, 1_000, 1_100))], |_| 4);
         assert_eq!((account.received.delivered, account.cpu_ns), (12 + 3, Some(14)));
-        assert_eq!((account.received.gap_ns, account.received.gap_at_ns), (800, 200));
+        assert_eq!(account.received.longest_gap(), (200, 800));
+        assert_eq!(account.received.gaps().count(), 3, "each has its own, and there is the one between them");
         assert_eq!((account.received.first_ns, account.received.last_ns), (100, 1_100));
         assert_eq!(account.sent.sent, 4, "what came from the dead was sent");
+    }
+
+    #[test]
+    fn the_longest_gaps_are_kept_and_no_more() {
+        let mut received = Received::default();
+        received.gap(5, 5);
+        assert_eq!(received.longest_gap(), (0, 0));
+        for length in 1..=2 * GAPS_MAX as u64 {
+            received.gap(1_000 * length, 1_000 * length + length);
+        }
+        received.gap(7, 7 + 2 * GAPS_MAX as u64);
+        assert_eq!(received.longest_gap(), (7, 2 * GAPS_MAX as u64), "of two equal ones the first");
+        assert_eq!(received.gaps().count(), GAPS_MAX);
+        assert!(received.gaps().all(|(_, length)| length > GAPS_MAX as u64));
     }
 
     #[test]
@@ -194,6 +224,7 @@ mod tests {
         far.report(Report { received: received(1, 501_100, 501_200), ..Report::default() });
         let account = account(&[far], |_| 0);
         assert_eq!((account.received.first_ns, account.received.last_ns), (1_100, 1_200));
+        assert_eq!(account.received.longest_gap(), (1_100, 5));
         assert_eq!(account.cpu_ns, None);
     }
 }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::error::CloseReason;
-use bowline::{Config, Endpoint, Event, Events, Inbox, SendError, Session, SessionState, Trust};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use bowline::{Endpoint, Event, Events, Inbox, SendError, Session, SessionState, Trust};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::cli::{RunArgs, identity};
 use crate::clock::{cpu_ns, now_ns};
 use crate::control::{self, Begin, Body, Collect, LABEL, Line, Note};
+use crate::hints;
 use crate::payload::GENERATIONS_MAX;
-use crate::plan::{Pattern, Plan, Quota, SESSION_CHANNELS};
+use crate::plan::{Pattern, Plan, Quota};
 use crate::remote::{Account, Remote, account};
 use crate::sender::Lane;
 use crate::show::Show;
@@ -35,13 +36,15 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Runs the command to its end. Whether all that was promised was kept; an error if there was no run.
 pub(crate) async fn run(args: RunArgs) -> Result<bool, Box<dyn Error>> {
     let plan = Arc::new(args.plan()?);
-    let config = Config::default().reconnect(args.reconnect()).max_channels(SESSION_CHANNELS);
-    let endpoint = Endpoint::client(identity(None)?, config)?;
+    let endpoint = Endpoint::client(identity(None)?, args.config())?;
     let show = Show::new(args.json);
     let session = endpoint.connect(args.target.as_str(), Trust::fingerprint(args.fingerprint)).await?;
-    let mut course = Course::open(session, plan, show.clone()).await?;
+    let mut course = Course::open(session.clone(), plan, show.clone()).await?;
     show.event("connected");
-    let ended = course.complete().await;
+    if args.hints {
+        hints::take(session, show.clone());
+    }
+    let ended = course.complete(args.settle).await;
     if let Err(End::Refused(why)) = ended {
         return Err(format!("the server refused the run: {why}").into());
     }
@@ -121,6 +124,7 @@ struct Course {
     cpu_ns: Option<u64>,
     stall: Duration,
     path_changes: u64,
+    beats_before: u64,
     moved: (Instant, [u64; 5]),
 }
 
@@ -151,18 +155,32 @@ impl Course {
             cpu_ns: None,
             stall: Duration::ZERO,
             path_changes: 0,
+            beats_before: 0,
             moved: (now, [0; 5]),
         })
     }
 
-    /// Warms up, and measures.
-    async fn complete(&mut self) -> Result<(), End> {
+    /// Warms up, says nothing for a while if it shall, and measures.
+    async fn complete(&mut self, settle: Option<Duration>) -> Result<(), End> {
         self.line.say(self.generation, Body::Plan((*self.plan).clone())).await?;
         let all = Quota::of(&self.plan);
-        for (measured, quota) in [(false, all.warm_up()), (true, all)] {
-            self.part(measured, quota).await?;
+        self.part(false, all.warm_up()).await?;
+        if let Some(time) = settle {
+            self.idle(time).await?;
         }
-        Ok(())
+        self.part(true, all).await
+    }
+
+    /// Only looks at what happens.
+    async fn idle(&mut self, time: Duration) -> Result<(), End> {
+        let end = Instant::now() + time;
+        loop {
+            tokio::select! {
+                () = sleep_until(end) => return Ok(()),
+                event = self.events.next() => self.happened(event).await?,
+                _ = tokio::signal::ctrl_c() => return Err(End::Interrupted),
+            }
+        }
     }
 
     /// One part of the run, from its beginning to the last report.
@@ -172,6 +190,7 @@ impl Course {
         self.side.begin(measured);
         (self.began, self.cpu_before, self.cpu_ns) = (Instant::now(), cpu_ns(), None);
         self.moved.0 = Instant::now();
+        self.beats_before = self.session.stats().beats_sent;
         if self.stage == Stage::Collecting {
             self.begin().await?;
         }
@@ -332,6 +351,7 @@ impl Course {
             resumes: stats.resumes,
             resets: stats.resets,
             path_changes: self.path_changes,
+            beats: stats.beats_sent.saturating_sub(self.beats_before),
             broken: Vec::new(),
         };
         let cpu_ns = self.cpu_ns.or_else(|| Some(cpu_ns()?.saturating_sub(self.cpu_before?)));

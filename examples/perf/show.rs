@@ -51,6 +51,11 @@ impl Show {
         self.line(name, Object::new());
     }
 
+    /// The same, with what is to be said of it.
+    pub(crate) fn event_with(&self, name: &str, more: Object) {
+        self.line(name, more);
+    }
+
     pub(crate) fn problem(&self, text: &str) {
         self.line("problem", Object::new().field("text", text));
     }

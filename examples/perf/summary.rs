@@ -26,6 +26,8 @@ pub(crate) struct Direction {
     pub(crate) latency_ms: Option<[f64; 4]>,
     pub(crate) longest_gap_ms: Option<f64>,
     pub(crate) longest_gap_at_ms: Option<f64>,
+    /// The longest ones in order of time: when each began, and its length.
+    pub(crate) gaps_ms: Vec<[f64; 2]>,
     /// More outcomes than messages.
     overcounted: u64,
 }
@@ -39,6 +41,8 @@ pub(crate) struct Summary {
     pub(crate) resumes: u64,
     pub(crate) resets: u64,
     pub(crate) path_changes: u64,
+    /// Beats that the side that runs sent in the measured part.
+    pub(crate) beats: u64,
     /// Every promise that was not kept, and why the run was cut short if it was.
     pub(crate) broken: Vec<String>,
 }
@@ -60,6 +64,10 @@ impl Direction {
         let seconds = end_ns.saturating_sub(sent.first_ns) as f64 / 1e9;
         let lost = resolved.saturating_sub(outcomes);
         let has_gap = sent.first_ns != 0;
+        let (gap_at_ns, gap_ns) = received.longest_gap();
+        let since_began = |at_ns: u64| at_ns.saturating_sub(received.began_ns) as f64 / 1e6;
+        let mut gaps: Vec<_> = received.gaps().collect();
+        gaps.sort_unstable();
         Self {
             sent: sent.sent,
             delivered,
@@ -75,9 +83,9 @@ impl Direction {
             rate: if seconds > 0.0 { delivered as f64 / seconds } else { 0.0 },
             cpu_us_per_message: None,
             latency_ms: latencies(&received.latencies),
-            longest_gap_ms: has_gap.then(|| received.gap_ns as f64 / 1e6),
-            longest_gap_at_ms: has_gap
-                .then(|| received.gap_at_ns.saturating_sub(received.began_ns) as f64 / 1e6),
+            longest_gap_ms: has_gap.then(|| gap_ns as f64 / 1e6),
+            longest_gap_at_ms: has_gap.then(|| since_began(gap_at_ns)),
+            gaps_ms: gaps.iter().map(|(at, length)| [since_began(*at), *length as f64 / 1e6]).collect(),
             overcounted: outcomes.saturating_sub(resolved),
         }
     }
@@ -131,6 +139,7 @@ impl Direction {
             .object("latency_ms", Some(latency.decimal("max", max)))
             .decimal("longest_gap_ms", self.longest_gap_ms)
             .decimal("longest_gap_at_ms", self.longest_gap_at_ms)
+            .field("gaps_ms", self.gaps_ms.iter().map(|gap| gap.map(to_micros).to_vec()).collect::<Vec<_>>())
     }
 }
 
@@ -153,6 +162,7 @@ impl Summary {
             .field("resumes", self.resumes)
             .field("resets", self.resets)
             .field("path_changes", self.path_changes)
+            .field("beats", self.beats)
             .field("broken", self.broken.clone())
             .json()
     }
@@ -201,6 +211,11 @@ impl Summary {
         };
         format!("{:<26}{head}\n{lines}{counts}{verdict}", "")
     }
+}
+
+/// Milliseconds to three digits after the point.
+fn to_micros(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
 }
 
 /// From nanoseconds, each followed by how often it was seen.

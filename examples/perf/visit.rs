@@ -35,7 +35,7 @@ pub(crate) async fn serve(session: Session, stall: Option<Duration>) -> Result<(
             },
             due = visit.due() => match due? {
                 Due::Settle(lanes) => visit.settle(lanes).await?,
-                Due::Report if visit.line.is_busy() => {}
+                Due::Report if visit.line.is_busy() || !visit.has_news() => {}
                 Due::Report => visit.report(false).await?,
             },
         }
@@ -67,6 +67,15 @@ struct Course {
     settled: bool,
     cpu_before: Option<u64>,
     reports: Interval,
+    /// What was sent and taken by the last report.
+    told: Option<[u64; 3]>,
+}
+
+impl Course {
+    fn progress(&self) -> [u64; 3] {
+        let sent = self.side.sent();
+        [sent.sent, sent.handled, self.side.delivered()]
+    }
 }
 
 impl Visit {
@@ -114,6 +123,7 @@ impl Visit {
             settled: false,
             cpu_before: None,
             reports,
+            told: None,
         });
         Ok(Ready { stall_ms: self.stall.unwrap_or_default().as_millis() as u64 })
     }
@@ -162,8 +172,14 @@ impl Visit {
         self.report(false).await
     }
 
-    async fn report(&self, last: bool) -> Result<(), SendError> {
-        let Some(course) = &self.course else { return Ok(()) };
+    /// Whether anything moved since the last report. While nothing does nothing is said, so that a run can be idle.
+    fn has_news(&self) -> bool {
+        self.course.as_ref().is_some_and(|course| course.told != Some(course.progress()))
+    }
+
+    async fn report(&mut self, last: bool) -> Result<(), SendError> {
+        let Some(course) = &mut self.course else { return Ok(()) };
+        course.told = Some(course.progress());
         let Course { generation, measured, settled, ref side, .. } = *course;
         let cpu_ns = cpu_ns().zip(course.cpu_before).map(|(now, before)| now.saturating_sub(before));
         // At full speed a report now and then must cost next to nothing.

@@ -1,6 +1,7 @@
 //! Taking connections: from a stranger's first packet to a link of a session.
 
 mod greeting;
+pub(super) mod probed;
 
 use std::fmt;
 use std::future::Future;
@@ -181,7 +182,9 @@ pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Resul
 
 /// The new session, and the older ones that it ends.
 fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<Arc<Shared>>), AcceptError> {
-    let Parked { established, hello, slot } = parked;
+    let Parked { established, hello, slot: _slot, waits } = parked;
+    // From now on its datagrams are the session's.
+    drop(waits);
     let env = registry.env.clone();
     let session = hello.session;
     let mut table = registry.table();
@@ -189,14 +192,14 @@ fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<
         // They were shut since it was called up: whoever closed the endpoint does not look for it any more.
         drop(table);
         let refuse = refuse(CloseCode::Busy, "no new sessions are taken", true);
-        turn_away(registry, &Parked { established, hello, slot }, &refuse);
+        turn_away(registry, &established.connection, &refuse);
         return Err(AcceptError::EndpointClosed);
     }
     let supersedes = match table.admission.judge(&hello, &established.info, env.now()) {
         Judgement::Create { supersedes } => supersedes,
         Judgement::Refuse(refuse) => {
             drop(table);
-            turn_away(registry, &Parked { established, hello, slot }, &refuse);
+            turn_away(registry, &established.connection, &refuse);
             return Err(AcceptError::Abandoned(refuse.reason));
         }
         Judgement::Attach | Judgement::Retry(_) => {
@@ -222,20 +225,24 @@ fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<
 /// Refuses a visitor, for the application or because it said nothing.
 pub(crate) fn decline(registry: &Registry, visitor: &Visitor, code: CloseCode, reason: &str) {
     if let Some(parked) = registry.unpark(visitor.session, None) {
-        turn_away(registry, &parked, &refuse(code, reason, code == CloseCode::Busy));
+        turn_away(registry, &parked.established.connection, &refuse(code, reason, code == CloseCode::Busy));
     }
 }
 
 /// Tells a stranger no by closing the connection. Needs no runtime: handles are dropped anywhere.
-pub(super) fn turn_away(registry: &Registry, parked: &Parked, refuse: &Refuse) {
+pub(super) fn turn_away(registry: &Registry, connection: &quinn::Connection, refuse: &Refuse) {
     registry.count_refused();
-    link::close(&parked.established.connection, CloseCode::from_value(refuse.code), &refuse.reason);
+    link::close(connection, CloseCode::from_value(refuse.code), &refuse.reason);
 }
 
 /// Lets only sessions that live attach, for an endpoint whose handles are gone.
 pub(crate) fn abandon(registry: &Registry) {
     for parked in registry.shut(Doors::ForSessions) {
-        turn_away(registry, &parked, &refuse(CloseCode::Busy, "no new sessions are taken", true));
+        turn_away(
+            registry,
+            &parked.established.connection,
+            &refuse(CloseCode::Busy, "no new sessions are taken", true),
+        );
     }
 }
 

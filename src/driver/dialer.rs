@@ -24,6 +24,14 @@ use crate::wire::ALPN;
 /// How to reach one peer, for all the dials of a session.
 pub(crate) struct Dialer(Arc<Plan>);
 
+/// What a connection is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Session,
+    /// To be silent (rule H6).
+    Probe,
+}
+
 struct Plan {
     env: Arc<Environment>,
     target: Target,
@@ -69,14 +77,33 @@ impl Dialer {
             })?;
             let resolved = env.timeout(left(), plan.target.resolve()).await;
             let addresses = resolved.unwrap_or_else(|| Err(plan.target.unresolved()))?;
-            let attempts = addresses
-                .iter()
-                .map(|address| -> BoxFuture<_> {
-                    Box::pin(plan.clone().connect(*address, credentials.clone()))
-                })
-                .collect();
+            let attempts = || -> Vec<BoxFuture<_>> {
+                let connect = |address: &SocketAddr| {
+                    plan.clone().connect(*address, credentials.clone(), Purpose::Session)
+                };
+                addresses.iter().map(|address| Box::pin(connect(address)) as BoxFuture<_>).collect()
+            };
+            // Whoever was there before is missed by somebody.
+            let again = plan.bound_to.get().map(|_| attempts()).unwrap_or_default();
             let silence = || ConnectError::Unreachable { addrs: addresses.clone(), waited: timeout };
-            race::first(&env, left(), attempts).await.map_err(|failure| failure.unwrap_or_else(silence))
+            race::first(&env, left(), attempts(), again)
+                .await
+                .map_err(|failure| failure.unwrap_or_else(silence))
+        })
+    }
+
+    /// Makes a connection for a lifetime probe within `timeout`, from a socket of its own, to where the session's leads.
+    pub(super) fn dial_probe(
+        &self,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> BoxFuture<Result<Established, ConnectError>> {
+        let plan = self.0.clone();
+        Box::pin(async move {
+            let env = plan.env.clone();
+            let connecting = plan.connect(address, Bytes::new(), Purpose::Probe);
+            let silence = || ConnectError::Unreachable { addrs: vec![address], waited: timeout };
+            env.timeout(timeout, connecting).await.unwrap_or_else(|| Err(silence()))
         })
     }
 
@@ -98,12 +125,17 @@ impl Plan {
         self: Arc<Self>,
         address: SocketAddr,
         credentials: Bytes,
+        purpose: Purpose,
     ) -> Result<Established, ConnectError> {
-        let socket = self.endpoint(address)?;
+        let socket = self.endpoint(address, purpose)?;
         let explain = |error| explain::explain(&self.presented, &error, address);
         let mut client = self.client.clone();
-        if self.bound_to.get().is_some() {
-            client.transport_config(transport::redial());
+        match purpose {
+            Purpose::Probe => _ = client.transport_config(transport::probe()),
+            Purpose::Session if self.bound_to.get().is_some() => {
+                client.transport_config(transport::redial());
+            }
+            Purpose::Session => {}
         }
         let connection = socket
             .connect_with(client, address, &self.server_name)
@@ -129,12 +161,15 @@ impl Plan {
     }
 
     /// A fresh socket: whatever happened to the mapping of the one before does not concern it.
-    fn endpoint(&self, address: SocketAddr) -> Result<quinn::Endpoint, ConnectError> {
+    fn endpoint(&self, address: SocketAddr, purpose: Purpose) -> Result<quinn::Endpoint, ConnectError> {
         let unspecified: SocketAddr = match address {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let config = transport::dialing_endpoint(&self.env);
+        let mut config = transport::dialing_endpoint(&self.env);
+        if matches!(purpose, Purpose::Probe) {
+            transport::fix_mtu(&mut config);
+        }
         let socket = self.env.sockets.bind(unspecified);
         socket
             .and_then(|it| quinn::Endpoint::new_with_abstract_socket(config, None, it, self.env.runtime()))

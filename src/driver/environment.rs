@@ -14,6 +14,7 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 
 use super::clock::Clock;
+use super::networks::Networks;
 use super::socket::SocketFactory;
 use crate::config::Config;
 use crate::error::BindError;
@@ -47,6 +48,7 @@ pub(crate) struct Environment {
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) sockets: Arc<dyn SocketFactory>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) networks: Networks,
     runtime: Arc<dyn quinn::Runtime>,
     random: Mutex<StdRng>,
     links: AtomicU64,
@@ -104,7 +106,9 @@ impl Environment {
         seed: [u8; 32],
     ) -> Self {
         let random = Mutex::new(StdRng::from_seed(seed));
+        let networks = Networks::new(clock.clone(), config.network_memory.clone());
         Self {
+            networks,
             identity,
             config,
             store,

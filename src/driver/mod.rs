@@ -25,6 +25,9 @@
 //! of number and time, until its Hello is proven; then it is handed to its session, or waits in the registry until the
 //! application has decided. The dialing side is in [`dialer`], one socket for each dial.
 //!
+//! How long NATs remember a silent dialer is found out by [`probing`], on connections that no session knows of, and kept
+//! in [`networks`].
+//!
 //! Everything from the outside (sockets, tasks, timers, wall clock, randomness) comes from one [`environment`],
 //! which a simulation replaces. `select!` is always `biased`, and no order comes from a hash map.
 
@@ -38,6 +41,8 @@ mod journal;
 mod link;
 mod losses;
 mod metering;
+mod networks;
+mod probing;
 pub(crate) mod registry;
 pub(crate) mod restore;
 mod setup;

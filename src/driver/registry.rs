@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
+use super::acceptor::probed::Probes;
 use super::environment::{Environment, lock};
 use super::link::Established;
 use super::shared::Shared;
@@ -30,6 +31,7 @@ pub(crate) struct Registry {
     departures: Notify,
     handshakes: Arc<AtomicUsize>,
     refused: AtomicU64,
+    pub(super) probes: Probes,
 }
 
 /// What the registry's lock guards.
@@ -58,6 +60,8 @@ pub(super) struct Parked {
     pub(super) established: Established,
     pub(super) hello: Box<Hello>,
     pub(super) slot: Slot,
+    /// Dropped when it waits no more.
+    pub(super) waits: oneshot::Sender<()>,
 }
 
 /// One of the connections that may be on their way at once.
@@ -93,6 +97,7 @@ pub(crate) struct Figures {
     pub(crate) attached: usize,
     pub(crate) handshakes: usize,
     pub(crate) waiting: usize,
+    pub(crate) probes: usize,
     pub(crate) refused: u64,
 }
 
@@ -124,6 +129,7 @@ impl Registry {
             departures: Notify::new(),
             handshakes: Arc::default(),
             refused: AtomicU64::new(0),
+            probes: Probes::default(),
             env,
         })
     }
@@ -348,6 +354,7 @@ impl Registry {
             attached: table.all().filter(attached).count(),
             handshakes: self.handshakes.load(Ordering::Relaxed),
             waiting: table.parked.len(),
+            probes: self.probes.count(),
             refused: self.refused.load(Ordering::Relaxed),
         }
     }

@@ -13,6 +13,7 @@ use tracing::Span;
 use super::environment::{Environment, lock};
 use super::link::{self, Established, Writer};
 use super::waiting::Waiting;
+use crate::config::HeartbeatPolicy;
 use crate::error::{CloseCode, CloseReason, ConnectError, Side};
 use crate::id::SessionId;
 use crate::protocol::machine::Machine;
@@ -203,6 +204,15 @@ impl Shared {
             Ok(reader)
         });
         split.map(|reader| link::spawn_readers(self, link, reader))
+    }
+
+    /// Tells the machine of a dialer in which network it is, and what is remembered of it.
+    pub(super) fn enter_network(&self, state: &mut State, remote: SocketAddr, now: Instant) {
+        if self.role == Role::Dialer && matches!(self.env.config.heartbeat, HeartbeatPolicy::Adaptive { .. })
+        {
+            let network = self.env.networks.identify(self.env.sockets.local_ip(remote), remote.ip());
+            state.machine.enter_network(network, self.env.networks.recall(network), now);
+        }
     }
 
     /// Tells whoever makes this session that it came to nothing. Without effect once a link was attached.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,6 +16,13 @@ pub trait SocketFactory: fmt::Debug + Send + Sync + 'static {
     /// Whatever the system says. When the socket was meant for a dial, the address is given up and the others of the
     /// target are tried.
     fn bind(&self, local: SocketAddr) -> io::Result<Arc<dyn quinn::AsyncUdpSocket>>;
+
+    /// The address from which packets to `remote` leave this host, if that is known. It tells networks apart, of which
+    /// something is remembered. Default: not known.
+    fn local_ip(&self, remote: SocketAddr) -> Option<IpAddr> {
+        let _ = remote;
+        None
+    }
 }
 
 /// Sockets of the operating system.
@@ -52,5 +59,16 @@ impl SocketFactory for UdpSockets {
         }
         socket.bind(&local.into())?;
         self.runtime.wrap_udp_socket(socket.into())
+    }
+
+    /// Sends nothing: connecting a UDP socket only chooses a route.
+    fn local_ip(&self, remote: SocketAddr) -> Option<IpAddr> {
+        let unspecified: SocketAddr = match remote {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = UdpSocket::bind(unspecified).ok()?;
+        socket.connect(remote).ok()?;
+        Some(socket.local_addr().ok()?.ip())
     }
 }

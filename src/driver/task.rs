@@ -18,9 +18,10 @@ use super::journal::Journal;
 use super::link::{self, Established, INITIAL_ROOM, Writer};
 use super::losses::Losses;
 use super::metering::Metering;
+use super::probing::Probing;
 use super::shared::{Shared, State};
 use crate::error::{CloseCode, CloseReason, ConnectError};
-use crate::protocol::types::{Event, LinkId, Output, Wake};
+use crate::protocol::types::{Event, Finding, LinkId, NetworkId, Output, Wake};
 
 /// Turns before other tasks get theirs.
 const TURNS_MAX: usize = 32;
@@ -53,6 +54,7 @@ pub(super) struct Task {
     finished: bool,
     woken: Vec<Waker>,
     losses: Losses,
+    probing: Probing,
     metering: Metering,
 }
 
@@ -80,6 +82,7 @@ impl Task {
             finished: false,
             woken: Vec::new(),
             losses: Losses::default(),
+            probing: Probing::default(),
             metering: Metering::new(),
             shared,
         };
@@ -116,6 +119,9 @@ impl Task {
                         writer.rebind(&shared.env);
                     }
                 }
+                Output::Measure { network, silence } => self.measure(&mut state, network, silence, now),
+                Output::StopMeasuring { from } => self.probing.stop(from),
+                Output::Learned(network, lifetime) => shared.env.networks.remember(network, lifetime, now),
                 Output::Abandon { link, channel, sequence } => {
                     if let Some(writer) = self.links.get_mut(&link) {
                         writer.abandon(channel, sequence);
@@ -160,10 +166,16 @@ impl Task {
         let attached = state.machine.attached();
         if attached != self.attached {
             self.attached = attached;
+            if attached.is_none() {
+                // Whoever has a link may go on.
+                self.probing.release();
+            }
             if let Some(link) = attached {
                 state.machine.handle_link_room(link, INITIAL_ROOM);
                 if let Some(writer) = self.links.get_mut(&link) {
                     state.sample(link, now, || writer.sample(now));
+                    self.shared.enter_network(state, writer.remote(), now);
+                    self.probing.enter(now);
                 }
             }
         }
@@ -215,6 +227,19 @@ impl Task {
         }
     }
 
+    /// Finds out whether this side is still reached after a silence, unless another session does already.
+    fn measure(&mut self, state: &mut State, network: NetworkId, silence: Duration, now: Instant) {
+        let env = &self.shared.env;
+        let remote = self.attached.and_then(|link| self.links.get(&link)).map(Writer::remote);
+        if let Err(found) = self.probing.claim(&env.networks, network) {
+            state.machine.handle_found_elsewhere(silence, found, now);
+        } else if let (Some(dialer), Some(remote)) = (&self.dialer, remote) {
+            self.probing.begin(env, dialer, remote, silence);
+        } else {
+            state.machine.handle_finding(silence, Finding::Unclear, now);
+        }
+    }
+
     fn set_timer(&mut self, wait: Option<Instant>) {
         if self.deadline != wait {
             self.deadline = wait;
@@ -229,6 +254,7 @@ impl Task {
         let mut busy = self.feed_dial(cx);
         busy |= self.feed_journal(cx);
         busy |= self.feed_time(cx);
+        busy |= self.feed_findings(cx);
         busy | self.feed_room(cx)
     }
 
@@ -269,6 +295,18 @@ impl Task {
         true
     }
 
+    fn feed_findings(&mut self, cx: &mut Context<'_>) -> bool {
+        let Poll::Ready((silence, finding)) = self.probing.poll(cx) else { return false };
+        let is_learning = self.shared.change(|state, now| {
+            state.machine.handle_finding(silence, finding, now);
+            state.machine.is_learning()
+        });
+        if !is_learning {
+            self.probing.release();
+        }
+        true
+    }
+
     fn feed_time(&mut self, cx: &mut Context<'_>) -> bool {
         if self.deadline.is_none() || self.timer.as_mut().poll(cx).is_pending() {
             return false;
@@ -301,7 +339,10 @@ impl Task {
             if self.attached == Some(*link)
                 && let Some((former, remote)) = writer.take_new_remote()
             {
-                self.shared.change(|state, _| state.machine.handle_path_changed(*link, former, remote));
+                self.shared.change(|state, _| {
+                    state.machine.handle_path_changed(*link, former, remote);
+                    state.machine.handle_address_change(*link);
+                });
                 busy = true;
             }
             if let Some(what) = writer.take_violation() {
@@ -331,6 +372,7 @@ impl Task {
         let Some(reason) = self.over.clone() else { return Poll::Pending };
         if let Some(on_end) = self.on_end.take() {
             self.dialing = None;
+            self.probing.stop(Duration::ZERO);
             on_end(reason.clone());
             if let Some(journal) = &mut self.journal {
                 journal.forget(self.shared.id);

@@ -53,6 +53,9 @@ const RESET_INTERVAL: Duration = Duration::from_millis(1);
 /// where nothing is.
 const KNOWN_RTT: Duration = Duration::from_millis(100);
 
+/// The smallest packet that every path of QUIC takes, in bytes (RFC 9000 section 14).
+const INITIAL_MTU: u16 = 1200;
+
 /// The settings of every connection that this side has in `role`.
 fn transport(role: Role) -> TransportConfig {
     // The control stream is the dialer's, and there is no other (rule W3).
@@ -82,6 +85,22 @@ pub(crate) fn redial() -> Arc<TransportConfig> {
     let mut transport = transport(Role::Dialer);
     transport.initial_rtt(KNOWN_RTT);
     Arc::new(transport)
+}
+
+/// The settings of a connection that is dialed to be silent: nothing leaves unless it is told to, or has to be answered.
+pub(crate) fn probe() -> Arc<TransportConfig> {
+    let mut transport = transport(Role::Dialer);
+    transport
+        .initial_rtt(KNOWN_RTT)
+        .mtu_discovery_config(None)
+        .receive_window(VarInt::from_u32(STRANGER_WINDOW));
+    Arc::new(transport)
+}
+
+/// Has the peer look for no larger packets either, which would have to be acknowledged.
+pub(crate) fn fix_mtu(config: &mut EndpointConfig) {
+    // Refused only for less than this.
+    let _ = config.max_udp_payload_size(INITIAL_MTU);
 }
 
 /// Lets the peer of an attached link have as much on its way as sessions need.

@@ -43,12 +43,19 @@ impl Backoff {
         self.attempt = 0;
     }
 
-    /// The next attempt, or `None` if the policy gives up. `jitter` (0 to 255) shortens the wait by up to 25 %.
-    pub fn next_attempt(&mut self, jitter: u8) -> Option<Attempt> {
+    /// The next attempt, or `None` if the policy gives up. `jitter` (0 to 255) shortens the wait by up to 25 %. `took` is how
+    /// long the attempt before it has taken: the responsive policy waits from its beginning on, so that somebody knocks all the
+    /// time, whereas the standard one leaves radio and server in peace meanwhile.
+    pub fn next_attempt(&mut self, took: Duration, jitter: u8) -> Option<Attempt> {
         let wait = self.wait(self.attempt)?;
         let timeout = self.wait(self.attempt + 1).unwrap_or(ATTEMPT_MAX).clamp(ATTEMPT_MIN, ATTEMPT_MAX);
         self.attempt = self.attempt.saturating_add(1);
-        Some(Attempt { number: self.attempt, after: wait - wait * u32::from(jitter) / (4 * 255), timeout })
+        let shortened = wait - wait * u32::from(jitter) / (4 * 255);
+        let after = match self.policy {
+            ReconnectPolicy::Standard => shortened,
+            ReconnectPolicy::Responsive => shortened.saturating_sub(took),
+        };
+        Some(Attempt { number: self.attempt, after, timeout })
     }
 
     fn wait(&self, attempt: u32) -> Option<Duration> {
@@ -68,7 +75,8 @@ mod tests {
 
     fn waits(policy: ReconnectPolicy, jitter: u8, count: usize) -> Vec<u128> {
         let mut backoff = Backoff::new(policy);
-        std::iter::from_fn(|| backoff.next_attempt(jitter)).take(count).map(|a| a.after.as_millis()).collect()
+        let next = || backoff.next_attempt(Duration::ZERO, jitter);
+        std::iter::from_fn(next).take(count).map(|a| a.after.as_millis()).collect()
     }
 
     #[test]
@@ -83,6 +91,21 @@ mod tests {
     }
 
     #[test]
+    fn responsive_waits_from_the_beginning_of_the_attempt_before_and_standard_from_its_end() {
+        let second = Duration::from_secs(1);
+        for (policy, expected) in
+            [(ReconnectPolicy::Standard, [0, 2000, 4000]), (ReconnectPolicy::Responsive, [0, 0, 0])]
+        {
+            let mut backoff = Backoff::new(policy);
+            let waits = expected.map(|_| backoff.next_attempt(second, 0).map(|it| it.after.as_millis()));
+            assert_eq!(waits, expected.map(Some), "{policy:?}");
+        }
+        let mut backoff = Backoff::new(ReconnectPolicy::Responsive);
+        let last = std::iter::from_fn(|| backoff.next_attempt(second / 5, 0)).take(9).last();
+        assert_eq!(last.map(|it| it.after.as_millis()), Some(800), "an attempt that was refused at once");
+    }
+
+    #[test]
     fn jitter_only_shortens_and_by_a_quarter_at_most() {
         assert_eq!(waits(ReconnectPolicy::Standard, 255, 3), [0, 1500, 3000]);
     }
@@ -90,10 +113,14 @@ mod tests {
     #[test]
     fn an_attempt_gets_its_next_wait_within_one_and_ten_seconds() {
         let mut backoff = Backoff::new(ReconnectPolicy::Standard);
-        let timeouts: Vec<u64> =
-            std::iter::from_fn(|| backoff.next_attempt(0)).map(|a| a.timeout.as_secs()).collect();
+        let timeouts: Vec<u64> = std::iter::from_fn(|| backoff.next_attempt(Duration::ZERO, 0))
+            .map(|a| a.timeout.as_secs())
+            .collect();
         assert_eq!(timeouts, [2, 4, 8, 10, 10, 10, 10]);
         backoff.reset();
-        assert_eq!(backoff.next_attempt(0).map(|a| (a.number, a.timeout.as_secs())), Some((1, 2)));
+        assert_eq!(
+            backoff.next_attempt(Duration::ZERO, 0).map(|a| (a.number, a.timeout.as_secs())),
+            Some((1, 2))
+        );
     }
 }

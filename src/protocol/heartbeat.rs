@@ -10,7 +10,14 @@
 //! A beat is due one interval after the last *evidence* that something this side sent has arrived: an answer, an
 //! acknowledgement by the peer's session, or a moved count of received QUIC ACK frames. So acknowledged traffic
 //! replaces beats, and inbound traffic alone never does, because it neither proves nor refreshes a NAT's mapping.
-//! The first beat follows an attach at once, since only a beat tells the peer the interval (the lease).
+//! The first beat follows an attach at once, since only a beat tells the peer the interval (the lease). The interval may
+//! change: a shorter one holds at once, a longer one when the peer has answered the beat that promises it.
+//!
+//! Many dialers may attach in the same moment, when a server has come back. So every interval is shortened by up to a
+//! tenth at random, and the first four by up to a half: after them the dialers beat at any time alike.
+//!
+//! What ends a suspicion is an answer alone. Acknowledgements may have been under way for long, or be sent again by a peer that
+//! has heard nothing new; so they only have the path asked again.
 //!
 //! While suspect the heart probes: each time a beat, and beside it a padded datagram, so that a peer that sees a new address may
 //! answer in full at once (RFC 9000 section 8.1). Then this side's socket may be the one that is lost: it is replaced. After
@@ -27,17 +34,29 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// The probe timeout is at least this, so that a path of microseconds is not suspected by a scheduler's delay.
 const PTO_MIN: Duration = Duration::from_millis(100);
 
+/// What the peer has seen of a beat is told within this.
+const NEWS_WITHIN: Duration = Duration::from_secs(2);
+
+/// By how many tenths so many first intervals are shortened at most.
+const SPREADING: (u8, u32) = (4, 5);
+
 /// The beating side of one link.
 #[derive(Debug)]
 pub struct Heart {
     interval: Duration,
+    /// A longer interval, which holds as soon as the peer has been told of it.
+    longer: Option<Duration>,
+    /// The last beat told the interval that is wanted.
+    told: bool,
     state: State,
     parity: bool,
-    /// The first beat was sent. Until then evidence does not replace it: only a beat tells the peer the interval.
-    begun: bool,
+    /// Beats that were due and sent, as far as that matters. Until the first, evidence does not replace it.
+    beats: u8,
     /// When something we sent was last known to have arrived; `None` before the first time.
     evidence: Option<Instant>,
-    /// Shortens this interval by up to 10 %, so that many clients do not beat together.
+    /// When that came after a long rest.
+    woke: Option<Instant>,
+    /// Shortens this interval at random, so that many dialers do not beat together.
     jitter: u8,
     last_sample: Option<(Instant, u64)>,
 }
@@ -87,7 +106,42 @@ impl Heart {
     /// A heart for a link attached at `now`; its first beat is due at once.
     pub fn new(interval: Duration, now: Instant) -> Self {
         let state = State::Resting { due: now };
-        Self { interval, state, parity: false, begun: false, evidence: None, jitter: 0, last_sample: None }
+        Self {
+            interval,
+            longer: None,
+            told: true,
+            state,
+            parity: false,
+            beats: 0,
+            evidence: None,
+            woke: None,
+            jitter: 0,
+            last_sample: None,
+        }
+    }
+
+    /// The interval in force.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// What a beat that leaves now promises.
+    pub fn promise(&self) -> Duration {
+        self.longer.unwrap_or(self.interval)
+    }
+
+    /// Another interval is wanted from `now` on. A beat says so at once, unless one is under way.
+    pub fn set_interval(&mut self, interval: Duration, now: Instant) {
+        if self.promise() == interval {
+            return;
+        }
+        (self.longer, self.told) = (None, false);
+        if interval > self.interval {
+            self.longer = Some(interval);
+        } else {
+            self.interval = interval;
+        }
+        self.poke(now);
     }
 
     /// Whether beats are unanswered beyond their time.
@@ -110,29 +164,68 @@ impl Heart {
     }
 
     /// The transport has received `acks` ACK frames so far. If that moved since the last sample, something arrived, at the
-    /// latest sample's time at the earliest. Returns whether a suspicion ended.
-    pub fn sample(&mut self, acks: u64, now: Instant) -> bool {
+    /// latest sample's time at the earliest.
+    pub fn sample(&mut self, acks: u64, now: Instant) {
         let moved = self.last_sample.is_some_and(|(_, before)| acks > before);
         let since = self.last_sample.map_or(now, |(at, _)| at);
         self.last_sample = Some((now, acks));
-        moved && self.proved(since.max(self.evidence.unwrap_or(since)))
+        match self.is_suspect() {
+            _ if !moved => {}
+            true => self.ask_again(now),
+            false => drop(self.proved(since.max(self.evidence.unwrap_or(since)))),
+        }
     }
 
-    /// The peer answered a beat, this one or an older, or acknowledged something, at `now`. Returns whether a suspicion
-    /// ended.
-    pub fn evidence(&mut self, now: Instant) -> bool {
+    /// The peer acknowledged something, at `now`.
+    pub fn evidence(&mut self, now: Instant) {
+        match self.is_suspect() {
+            true => self.ask_again(now),
+            false => drop(self.proved(now)),
+        }
+    }
+
+    /// The peer answered a beat of this parity at `now`. Returns whether a suspicion ended.
+    pub fn answered(&mut self, parity: bool, now: Instant) -> bool {
+        if self.told
+            && parity == self.parity
+            && let Some(longer) = self.longer.take()
+        {
+            self.interval = longer;
+        }
         self.proved(now)
+    }
+
+    /// A path that is suspect, or dead, may live after all.
+    fn ask_again(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Suspect { probes, .. } => *probes = 1.min(*probes),
+            _ => self.state = State::Suspect { probes: 0, due: now, left: 0 },
+        }
     }
 
     fn proved(&mut self, at: Instant) -> bool {
         let suspect = self.is_suspect();
-        self.evidence = Some(at);
-        if !self.begun {
+        let before = self.evidence.replace(at);
+        if before.is_some_and(|before| at.saturating_duration_since(before) >= self.interval / 2) {
+            self.woke = Some(at);
+        }
+        if self.beats == 0 {
             return suspect;
         }
-        let shorter = self.interval * u32::from(self.jitter) / (10 * 255);
-        self.state = State::Resting { due: at + self.interval - shorter };
+        let (first, most) = SPREADING;
+        let tenths = if self.beats <= first { most } else { 1 };
+        let shorter = self.interval * tenths * u32::from(self.jitter) / (10 * 255);
+        let due = if self.told { at + self.interval - shorter } else { at };
+        self.state = State::Resting { due };
         suspect
+    }
+
+    /// Whether what the peer tells now of this side's address follows from a rest of at least half an interval. If not,
+    /// something else than time has made the NAT forget.
+    pub fn has_rested(&self, now: Instant) -> bool {
+        let is_after = |since: &Instant| now.saturating_duration_since(*since) <= NEWS_WITHIN;
+        let rests = |evidence: Instant| now.saturating_duration_since(evidence) >= self.interval / 2;
+        self.woke.as_ref().is_some_and(is_after) || self.evidence.is_some_and(rests)
     }
 
     /// Something else says that the path may be gone: it is suspect, and probed by the next `poll`, at first from a new
@@ -166,7 +259,7 @@ impl Heart {
         self.jitter = jitter;
         let (probes, mute, first) = match self.state {
             State::Resting { .. } => {
-                self.begun = true;
+                self.beats = self.beats.saturating_add(1);
                 self.state = State::Waiting { overdue: now + answer_time(rtt) };
                 return Some(Pulse::Beat { parity: self.turn() });
             }
@@ -180,12 +273,13 @@ impl Heart {
             self.state = State::Dead;
             return Some(Pulse::Dead);
         }
-        self.begun = true;
+        self.beats = self.beats.max(1);
         self.state = State::Suspect { probes: probes + 1, due: now + probe_timeout(rtt), left };
         Some(Pulse::Probe { parity: self.turn(), first, rebind: probes == PROBES })
     }
 
     fn turn(&mut self) -> bool {
+        self.told = true;
         self.parity = !self.parity;
         self.parity
     }
@@ -227,7 +321,7 @@ mod tests {
         let (mut heart, now) = started();
         assert_eq!(heart.poll(now, RTT, 1, 0), Some(Pulse::Beat { parity: true }));
         assert_eq!(heart.poll(now, RTT, 0, 0), None);
-        assert!(!heart.evidence(now + RTT));
+        assert!(!heart.answered(true, now + RTT));
         assert_eq!(heart.deadline(), Some(now + RTT + INTERVAL));
         assert_eq!(heart.poll(now + RTT + INTERVAL, RTT, 2, 0), Some(Pulse::Beat { parity: false }));
     }
@@ -239,11 +333,13 @@ mod tests {
         heart.poll(now, RTT, 0, 0);
         heart.sample(10, now);
         assert!(heart.doubt(false, at(100)));
-        assert!(!heart.sample(15, at(100)), "these came before");
+        heart.sample(15, at(100));
         let probe = Pulse::Probe { parity: false, first: false, rebind: false };
         assert_eq!(heart.poll(at(100), RTT, 0, 0), Some(probe));
-        assert!(heart.is_suspect());
-        assert!(heart.sample(16, at(200)), "this one came after");
+        heart.sample(16, at(200));
+        heart.evidence(at(200));
+        assert!(heart.is_suspect(), "who knows how long these were under way");
+        assert!(heart.answered(true, at(201)) && !heart.is_suspect());
     }
 
     #[test]
@@ -333,9 +429,30 @@ mod tests {
             heart.poll(heart.deadline().unwrap(), RTT, left, 0);
         }
         let now = heart.deadline().unwrap();
-        assert!(heart.evidence(now));
+        assert!(heart.answered(true, now));
         assert!(!heart.is_suspect());
-        assert!(!heart.evidence(now));
+        assert!(!heart.answered(true, now));
+    }
+
+    #[test]
+    fn an_acknowledgement_has_a_dead_path_asked_again() {
+        let (mut heart, _) = started();
+        let mut left = 0;
+        while let Some(at) = heart.deadline() {
+            left += 1;
+            heart.poll(at, RTT, left, 0);
+        }
+        let now = Instant::now() + INTERVAL;
+        heart.evidence(now);
+        let Some(Pulse::Probe { first: false, rebind: false, .. }) = heart.poll(now, RTT, left + 1, 0) else {
+            panic!("nobody asks");
+        };
+        assert!(heart.is_suspect());
+        // One that comes while it is asked does not have it asked faster.
+        heart.sample(1, now);
+        heart.sample(2, now);
+        assert_eq!(heart.poll(now, RTT, left + 2, 0), None);
+        assert!(heart.answered(true, now + RTT));
     }
 
     #[test]
@@ -348,15 +465,77 @@ mod tests {
             assert!(!heart.doubt(rebind, now), "it is suspect already");
             let probe = Pulse::Probe { parity: false, first: false, rebind };
             assert_eq!(heart.poll(now, RTT, 0, 0), Some(probe));
-            assert!(heart.evidence(now + RTT));
+            assert!(heart.answered(true, now + RTT));
         }
     }
 
     #[test]
-    fn jitter_only_shortens_and_by_a_tenth_at_most() {
+    fn jitter_only_shortens_and_by_a_tenth_at_most_once_dialers_are_spread() {
+        let (mut heart, _) = started();
+        for tenths in [5, 5, 5, 5, 9, 9] {
+            let now = heart.deadline().unwrap();
+            heart.poll(now, RTT, 0, 255);
+            heart.evidence(now);
+            assert_eq!(heart.deadline(), Some(now + INTERVAL * tenths / 10));
+        }
+    }
+
+    #[test]
+    fn a_longer_interval_holds_when_the_peer_has_been_told() {
         let (mut heart, now) = started();
-        heart.poll(now, RTT, 0, 255);
-        heart.evidence(now);
-        assert_eq!(heart.deadline(), Some(now + INTERVAL * 9 / 10));
+        let at = |s| now + Duration::from_secs(s);
+        heart.poll(now, RTT, 0, 0);
+        // The beat under way promises the old one, so its answer is no news of the new one.
+        heart.set_interval(2 * INTERVAL, now);
+        heart.answered(true, now);
+        assert_eq!(
+            (heart.interval(), heart.promise(), heart.deadline()),
+            (INTERVAL, 2 * INTERVAL, Some(now))
+        );
+        assert_eq!(heart.poll(now, RTT, 1, 0), Some(Pulse::Beat { parity: false }));
+        // Other evidence says nothing of the beat, and the next one tells it again.
+        heart.evidence(at(1));
+        assert_eq!((heart.interval(), heart.deadline()), (INTERVAL, Some(at(1) + INTERVAL)));
+        heart.answered(true, at(2));
+        assert_eq!(heart.interval(), INTERVAL, "an answer to an older beat");
+        heart.answered(false, at(3));
+        assert_eq!((heart.interval(), heart.deadline()), (2 * INTERVAL, Some(at(3) + 2 * INTERVAL)));
+    }
+
+    #[test]
+    fn a_beat_after_a_rest_is_told_from_traffic() {
+        let (mut heart, now) = started();
+        heart.poll(now, RTT, 0, 0);
+        heart.answered(true, now);
+        for second in 1..=60 {
+            let at = now + Duration::from_secs(second);
+            heart.evidence(at);
+            assert!(!heart.has_rested(at), "at {second} s");
+        }
+        let later = now + Duration::from_secs(60) + INTERVAL / 2;
+        assert!(!heart.has_rested(later - RTT) && heart.has_rested(later), "nothing has come back for long");
+        heart.evidence(later);
+        heart.evidence(later + RTT);
+        assert!(heart.has_rested(later + RTT), "that was the beat");
+        assert!(!heart.has_rested(later + NEWS_WITHIN + RTT));
+    }
+
+    #[test]
+    fn a_shorter_interval_holds_at_once() {
+        let (mut heart, now) = started();
+        let later = now + INTERVAL / 3;
+        heart.poll(now, RTT, 0, 0);
+        heart.answered(true, now);
+        heart.set_interval(INTERVAL, later);
+        assert_eq!(heart.deadline(), Some(now + INTERVAL), "it is the same");
+        heart.set_interval(INTERVAL / 2, later);
+        assert_eq!((heart.interval(), heart.promise()), (INTERVAL / 2, INTERVAL / 2));
+        assert_eq!(heart.poll(later, RTT, 1, 0), Some(Pulse::Beat { parity: false }));
+        heart.evidence(later);
+        assert_eq!(heart.deadline(), Some(later + INTERVAL / 2));
+        // A wish that was taken back before the peer heard of it.
+        heart.set_interval(INTERVAL, later);
+        heart.set_interval(INTERVAL / 2, later);
+        assert_eq!(heart.promise(), INTERVAL / 2);
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! ```text
 //!  link up / frame / link down ──┐                    ┌──> Transmit, CloseLink, Dial, AbortDial
-//!  dial failed, room, sample ────┤                    ├──> Journal
+//!  dial failed, room, sample ────┤                    ├──> Journal, Measure, Learned
 //!  journaled, timeout ───────────┼──>  Machine  ──────┼──> Event, Wake
 //!  send, recv, ack, open, close ─┘                    └──> Wait(until)
 //! ```
@@ -38,6 +38,7 @@
 //! | [`acks`] | what the sender is to be told, and was told |
 //! | [`heartbeat`] | when the dialer beats, what silence means, and what is tried then |
 //! | [`silence`] | a flow that stops |
+//! | [`lifetime`] | how long NATs remember a silent dialer, and the interval that fits |
 //! | [`liveness`] | the acceptor's lease; whether a service takes its messages |
 //! | [`backoff`] | when to dial again |
 //! | [`proof`] | shows the session's secret without telling it |
@@ -56,6 +57,7 @@ pub mod fragments;
 pub mod handover;
 pub mod heartbeat;
 pub mod journal;
+pub mod lifetime;
 pub mod liveness;
 pub mod machine;
 pub mod outbox;

@@ -12,9 +12,11 @@ use crate::protocol::journal::Batch;
 use crate::wire::{Frame, Health, PeerLimits, Secret};
 
 mod figures;
+mod lifetime;
 mod undelivered;
 
 pub use figures::{ChannelStats, Liveness, PathLiveness, ProcessLiveness, SessionStats};
+pub use lifetime::{Finding, HeartbeatReason, HeartbeatState, HeartbeatStats, Lifetime, NetworkId};
 pub use undelivered::{Undelivered, Whereabouts};
 
 /// One connection, as the driver names it. Never reused within a process.
@@ -47,8 +49,8 @@ pub struct Setup {
     pub wall_ms: u64,
     /// All the randomness the machine will ever use: its epochs and its jitter come from here.
     pub seed: [u8; 32],
-    /// Heartbeat interval, before it is rounded to the table.
-    pub heartbeat: Duration,
+    /// How the heartbeat interval is chosen, before it is rounded to the table.
+    pub heartbeat: crate::config::HeartbeatPolicy,
     /// How to dial again.
     pub reconnect: crate::config::ReconnectPolicy,
     /// How long to stay without a link.
@@ -163,6 +165,22 @@ pub enum Output {
     },
     /// The dial under way is not wanted any more; no answer is expected, and one that comes is closed.
     AbortDial,
+    /// Find out on a connection of its own whether this side is still reached after so much silence, and answer with
+    /// `handle_finding` (rule H6). Of several sessions in a network one is enough: answer the others with
+    /// `handle_found_elsewhere`.
+    Measure {
+        /// The network that was entered last.
+        network: NetworkId,
+        /// How long nothing is to leave.
+        silence: Duration,
+    },
+    /// Drop what `Measure` began with a silence of this length or longer; no answer is expected.
+    StopMeasuring {
+        /// From this on.
+        from: Duration,
+    },
+    /// What is now known of the network that was entered last, to be remembered; `None`: nothing any more.
+    Learned(NetworkId, Option<Lifetime>),
     /// Make these records durable, in order, then call `handle_journaled`.
     Journal(Batch),
     /// For the application.

@@ -5,9 +5,9 @@ use super::control::{MAX_EXTENDED, MAX_LANES, MAX_PARTIAL, MAX_RANGES, MAX_VERDI
 use super::data::MAX_SEQUENCE;
 use super::generated::{self as pb, control::Frame as Wire, receiving, retry, sending};
 use super::{
-    Close, Confirm, Control, Extension, Hello, MAX_CONTROL, MAX_CREDENTIALS, MAX_LABEL, MAX_REASON,
-    PeerLimits, Receiving, ReceivingLane, Refuse, Retry, Secret, Sending, SendingLane, Verdict, Welcome, Why,
-    WireError, varint,
+    AddressSeen, Close, Confirm, Control, Extension, Hello, MAX_CONTROL, MAX_CREDENTIALS, MAX_LABEL,
+    MAX_PROBE_MS, MAX_REASON, PeerLimits, Probe, Receiving, ReceivingLane, Refuse, Retry, Secret, Sending,
+    SendingLane, Verdict, Welcome, Why, WireError, varint,
 };
 use crate::config::Delivery;
 use crate::id::{ChannelId, Epoch, Sequence, SessionId};
@@ -65,6 +65,13 @@ pub(super) fn to_wire(control: &Control, mut emit: impl FnMut(Wire)) {
             emit(Wire::Close(pb::Close { code: *code, reason: cut(reason).to_owned() }));
         }
         Control::CloseAck => emit(Wire::CloseAck(pb::CloseAck {})),
+        Control::Probe(Probe { answer_after_ms }) => {
+            emit(Wire::Probe(pb::Probe { answer_after_ms: *answer_after_ms }));
+        }
+        Control::ProbeAnswer => emit(Wire::ProbeAnswer(pb::ProbeAnswer {})),
+        Control::AddressSeen(AddressSeen { changes }) => {
+            emit(Wire::AddressSeen(pb::AddressSeen { changes: *changes }));
+        }
         Control::Presence { away } => emit(Wire::Presence(pb::Presence { away: *away })),
     }
 }
@@ -239,6 +246,13 @@ pub(super) fn from_wire(frame: Wire) -> Result<Control, WireError> {
         }),
         Wire::Close(pb::Close { code, reason }) => Control::Close(Close { code, reason: cut_owned(reason) }),
         Wire::CloseAck(pb::CloseAck {}) => Control::CloseAck,
+        Wire::Probe(pb::Probe { answer_after_ms }) => Control::Probe(Probe {
+            answer_after_ms: bounded("Probe.answer_after_ms", answer_after_ms, MAX_PROBE_MS)?,
+        }),
+        Wire::ProbeAnswer(pb::ProbeAnswer {}) => Control::ProbeAnswer,
+        Wire::AddressSeen(pb::AddressSeen { changes }) => {
+            Control::AddressSeen(AddressSeen { changes: number("AddressSeen.changes", changes)? })
+        }
         Wire::Presence(pb::Presence { away }) => Control::Presence { away },
     })
 }

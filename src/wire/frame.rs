@@ -106,6 +106,26 @@ pub enum Control {
         /// It is, and will not be heard until it says otherwise.
         away: bool,
     },
+    /// The dialer wants to know whether it can be reached after a silence (rule H6).
+    Probe(Probe),
+    /// The silence is over.
+    ProbeAnswer,
+    /// The acceptor sees the dialer at another address.
+    AddressSeen(AddressSeen),
+}
+
+/// See [`Control::Probe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// How long to wait with the answer, at most [`MAX_PROBE_MS`](crate::wire::MAX_PROBE_MS).
+    pub answer_after_ms: u64,
+}
+
+/// See [`Control::AddressSeen`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressSeen {
+    /// How often the address has changed on this link.
+    pub changes: u64,
 }
 
 /// A 256-bit session secret. Never shown.

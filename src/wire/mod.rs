@@ -24,6 +24,9 @@ pub const VERSION: u32 = 1;
 /// Largest application credentials in a Hello, in bytes (rule S7).
 pub const MAX_CREDENTIALS: usize = 4 * 1024;
 
+/// Longest silence that a lifetime probe may ask for, in milliseconds (rule H6).
+pub const MAX_PROBE_MS: u64 = 600_000;
+
 /// Largest Hello, in bytes: all that is kept for a peer before its proof is verified.
 pub const MAX_HELLO: usize = 8 * 1024;
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use bowline::config::Config;
 use bowline::error::{BindError, ConnectError, OpenError, SendError};
 use bowline::protocol::types::SessionState;
-use bowline::{ChannelConfig, Credentials, Delivery, Endpoint, Identity, OnReset, Trust, WhenFull};
+use bowline::{
+    ChannelConfig, Credentials, Delivery, Endpoint, HeartbeatPolicy, Identity, OnReset, Power, Trust,
+    WhenFull,
+};
 
 use crate::support::{dialer, identity, line, listen, localhost, meet, nimble, ordered, pair, trust, within};
 
@@ -40,9 +43,12 @@ fn an_endpoint_needs_a_runtime() {
 #[tokio::test]
 async fn values_out_of_range_name_their_knob() {
     let second = Duration::from_secs(1);
+    let adaptive = |longest| HeartbeatPolicy::Adaptive { power: Power::Mains, longest };
     for (knob, found, config) in [
         ("heartbeat", "1s", Config::default().heartbeat(second)),
         ("heartbeat", "271s", Config::default().heartbeat(second * 271)),
+        ("heartbeat", "1s", Config::default().heartbeat(adaptive(second))),
+        ("heartbeat", "271s", Config::default().heartbeat(adaptive(second * 271))),
         ("session_expiry", "0ns", Config::default().session_expiry(Duration::ZERO)),
         ("handshake_timeout", "99ms", Config::default().handshake_timeout(Duration::from_millis(99))),
         ("max_message_size", "0", Config::default().max_message_size(0)),

@@ -88,7 +88,7 @@ async fn a_session_counts_its_connections_and_what_it_sent_again() {
     within("handled", first).await.unwrap();
     let stats = dialed.stats();
     assert_eq!((stats.attaches, stats.resumes, stats.resets, stats.channels), (1, 0, 0, 1));
-    assert_eq!(stats.heartbeat, Duration::from_secs(2));
+    assert_eq!(stats.heartbeat.interval, Duration::from_secs(2));
     assert_eq!((stats.liveness.path, stats.liveness.process), (PathLiveness::Alive, ProcessLiveness::Alive));
 
     let mut events = dialed.events();

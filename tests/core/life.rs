@@ -170,11 +170,29 @@ fn life_a_stopped_process_comes_back_without_a_verdict_on_others() {
         let mut world = connected(Settings::default(), &["chat"]);
         world.forget_events();
         let who = world.on(side);
-        world.stop(who, secs(8));
+        // A beat was answered just now, so that the next one is not due while the process is stopped.
+        let answered = world.dialer.machine.stats().beats_received;
+        let is_answered = |world: &mut World| world.dialer.machine.stats().beats_received > answered;
+        assert!(world.run_until(secs(20), is_answered));
+        world.stop(who, secs(7));
         world.run(secs(100));
         assert_eq!(world.events(side), [], "{side:?}");
         assert_eq!(world.dialer.machine.state(), SessionState::Connected);
     }
+}
+
+#[test]
+fn life_a_dialer_that_is_not_heard_is_missed_by_the_acceptor() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(20));
+    world.forget_events();
+    world.stop(Who::Dialer, secs(1000));
+    world.run(secs(15));
+    assert_eq!(world.events(Side::Acceptor), [], "its next beat may still come");
+    let missed = [Event::Suspect, Event::PeerOffline { pending: 1 }];
+    world.run_until(secs(300), |world| !world.events(Side::Acceptor).is_empty());
+    assert_eq!(world.events(Side::Acceptor), missed, "H8: nothing was heard for long");
 }
 
 #[test]
@@ -197,7 +215,7 @@ fn life_an_answer_carries_the_parity_of_its_beat_and_is_not_answered() {
                 outputs.filter_map(beat).collect::<Vec<_>>()
             });
             let expected = if kind == BeatKind::Beat { vec![(BeatKind::Answer, parity)] } else { Vec::new() };
-            assert_eq!(said, Some(expected));
+            assert_eq!(said, Some(expected), "G15: to a {kind:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ mod greeting;
 mod healing;
 mod journal;
 mod large;
+mod learning;
 mod life;
 mod link;
 mod model;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline::config::{ChannelConfig, Delivery, OnReset, ReconnectPolicy, WhenFull};
+use bowline::config::{ChannelConfig, Delivery, HeartbeatPolicy, OnReset, Power, ReconnectPolicy, WhenFull};
 use bowline::id::SessionId;
 use bowline::protocol::types::{Role, Setup, Window};
 use bowline::wire::{PeerLimits, Secret};
@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) store_ms: (u64, u64),
     pub(crate) policy: ReconnectPolicy,
     pub(crate) heartbeat: Duration,
+    /// The heartbeat is learned instead.
+    pub(crate) adaptive: Option<Power>,
     pub(crate) expiry: Duration,
     /// QUIC's acknowledgements are seen, so that traffic replaces beats.
     pub(crate) acks: bool,
@@ -58,6 +60,7 @@ impl Default for Settings {
             store_ms: (1, 1),
             policy: ReconnectPolicy::Standard,
             heartbeat: Duration::from_secs(15),
+            adaptive: None,
             expiry: Duration::from_secs(600),
             acks: true,
             room: (64 * 1024, 64 * 1024),
@@ -139,7 +142,7 @@ pub(crate) fn setup(
         secret,
         wall_ms: 1_700_000_000_000 + at_ms,
         seed: rng.bytes(),
-        heartbeat: settings.heartbeat,
+        heartbeat: settings.adaptive.map_or(settings.heartbeat.into(), HeartbeatPolicy::adaptive),
         reconnect: settings.policy,
         session_expiry: settings.expiry,
         attach_timeout: Duration::from_secs(10),

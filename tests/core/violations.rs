@@ -4,8 +4,8 @@ use bowline::config::{Delivery, LARGE};
 use bowline::error::{CloseCode, Side as By};
 use bowline::id::{ChannelId, Epoch};
 use bowline::wire::{
-    Body, Carrier, Confirm, Control, Data, Frame, Receiving, ReceivingLane, Sending, SendingLane, Verdict,
-    Welcome, Why,
+    AddressSeen, Body, Carrier, Confirm, Control, Data, Frame, Probe, Receiving, ReceivingLane, Sending,
+    SendingLane, Verdict, Welcome, Why,
 };
 
 use crate::link::Side;
@@ -80,10 +80,20 @@ fn assert_violation(frame: impl FnOnce(&mut World) -> Frame, reason: &str) {
     assert!(found.as_ref().is_some_and(|found| found.starts_with(reason)), "{found:?} for {frame:?}");
 }
 
+/// Nothing of what is beyond a bound is taken.
+fn assert_bound(frame: Frame, reason: &str) {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let link = world.dialer.machine.attached().expect("a link");
+    world.feed(link, Side::Acceptor, frame.clone());
+    let found = world.acceptor().and_then(|peer| peer.closed()).map(|closed| closed.reason);
+    assert!(found.as_ref().is_some_and(|found| found.starts_with(reason)), "G10: {found:?} for {frame:?}");
+    assert_violation(|_| frame, reason);
+}
+
 #[test]
 fn violations_end_the_session_with_their_reason() {
-    assert_violation(|_| data(0, 2000, 1), "more than the window allows");
-    assert_violation(|_| data(0, u64::MAX, 1), "more than the window allows");
+    assert_bound(data(0, 2000, 1), "more than the window allows");
+    assert_bound(data(0, u64::MAX, 1), "more than the window allows");
     assert_violation(|_| data(0, 0, LARGE + 1), "a large message in line with others");
     assert_violation(|_| body(0, 0, MAX_MESSAGE + 1, 0), "a message larger than this side allows");
     assert_violation(|w| sending(w, vec![lane(1, "chat", 0, None)]), "a label that is announced already");
@@ -109,6 +119,11 @@ fn violations_end_the_session_with_their_reason() {
         "news of a channel that was never opened",
     );
     assert_violation(|_| Frame::Control(Control::CloseAck), "a CloseAck without a Close");
+    let probe = Probe { answer_after_ms: 1 };
+    assert_violation(|_| Frame::Control(Control::Probe(probe)), "a lifetime probe on an attached link");
+    assert_violation(|_| Frame::Control(Control::ProbeAnswer), "a lifetime probe on an attached link");
+    let seen = AddressSeen { changes: 1 };
+    assert_violation(|_| Frame::Control(Control::AddressSeen(seen)), "news of an address from the dialer");
     let confirm = Confirm { counter: 77, durable: false };
     assert_violation(|_| Frame::Control(Control::Confirm(confirm)), "a Confirm that answers no Welcome");
     let hello =

@@ -8,7 +8,7 @@ use bowline::error::CloseCode;
 use bowline::id::{Epoch, SessionId};
 use bowline::protocol::admission::Admission;
 use bowline::protocol::machine::Machine;
-use bowline::protocol::types::{Event, LinkId, LinkSample, Output};
+use bowline::protocol::types::{Event, Lifetime, LinkId, LinkSample, Output};
 use bowline::wire::{Control, Frame, Hello, Secret};
 
 use crate::link::{Link, Side};
@@ -65,6 +65,9 @@ pub(crate) struct World {
     pub(crate) cut_with: Option<u64>,
     /// A message that each side has had.
     pub(crate) copied: BTreeMap<Side, (Epoch, Frame)>,
+    /// Lifetime probes of the dialer that are under way, and what it wants remembered of its network.
+    pub(crate) probes: Vec<Duration>,
+    pub(crate) learned: Option<Option<Lifetime>>,
     /// What an eavesdropper would have.
     pub(crate) last_hello: Option<Hello>,
     /// Moments at which something was done.
@@ -96,6 +99,8 @@ impl World {
             tally: Tally::default(),
             sent: 0,
             cut_with: None,
+            probes: Vec::new(),
+            learned: None,
             last_hello: None,
             copied: BTreeMap::new(),
             steps: 0,
@@ -313,6 +318,9 @@ impl World {
         match output {
             // What they do, the network of this test does not do to anybody.
             Output::Probe { .. } | Output::Rebind { .. } => {}
+            Output::Measure { silence, .. } => self.probes.push(silence),
+            Output::StopMeasuring { from } => self.probes.retain(|silence| *silence < from),
+            Output::Learned(_, lifetime) => self.learned = Some(lifetime),
             Output::Transmit { link, frame, .. } => {
                 self.with(who, |peer, model, now| {
                     if let Some((channel, sequence)) = name_of(&frame) {
@@ -404,6 +412,9 @@ pub(crate) fn name(frame: &Frame) -> &'static str {
             Control::Receiving(_) => "Receiving",
             Control::Close(_) => "Close",
             Control::CloseAck => "CloseAck",
+            Control::Probe(_) => "Probe",
+            Control::ProbeAnswer => "ProbeAnswer",
+            Control::AddressSeen(_) => "AddressSeen",
             Control::Presence { .. } => "Presence",
         },
     }

@@ -1,8 +1,8 @@
 //! The perf example in processes of its own.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running process. It is stopped when this is dropped.
 pub(crate) struct Perf {
     child: Child,
+    /// Nobody has to read what is written there.
+    stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
 }
@@ -47,9 +49,13 @@ impl Ended {
 impl Perf {
     /// Starts the program, with nothing to read.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_reading(arguments, Stdio::null())
+    }
+
+    fn start_reading(arguments: &[&str], stdin: Stdio) -> Self {
         let mut child = Command::new(program())
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -63,7 +69,13 @@ impl Perf {
             let _ = stderr.read_to_string(&mut text);
             text
         });
-        Self { child, lines, stderr: Some(stderr) }
+        Self { stdin: child.stdin.take(), child, lines, stderr: Some(stderr) }
+    }
+
+    /// Types a line, for a program that was started to read.
+    pub(crate) fn say(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("it has no input");
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     /// The next line of output.
@@ -131,9 +143,18 @@ impl Server {
 
     /// Starts a run against it; `options` are separated by blanks.
     pub(crate) fn run(&self, options: &str) -> Perf {
+        self.run_reading(options, Stdio::null())
+    }
+
+    /// The same for a run that is to read lines.
+    pub(crate) fn run_with_hints(&self, options: &str) -> Perf {
+        self.run_reading(&format!("--hints {options}"), Stdio::piped())
+    }
+
+    fn run_reading(&self, options: &str, stdin: Stdio) -> Perf {
         let options = options.split(' ').filter(|word| !word.is_empty());
         let begin = ["run", &self.addr, "--fingerprint", &self.fingerprint, "--json"];
-        Perf::start(&begin.into_iter().chain(options).collect::<Vec<_>>())
+        Perf::start_reading(&begin.into_iter().chain(options).collect::<Vec<_>>(), stdin)
     }
 }
 

@@ -12,6 +12,7 @@ mod garbage;
 mod host;
 mod logs;
 mod memory;
+mod probes;
 mod quic;
 mod racing;
 mod raw;

@@ -1,9 +1,10 @@
 //! More of everything than anybody needs, from a peer whose session was accepted: bounded all the same (G10).
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use bowline::SessionState;
 use bowline::wire::Control;
+use bowline::{Config, Endpoint, SessionState};
 use bytes::Bytes;
 
 use crate::host::{Bystander, Host, a_while, identity, ordered};
@@ -80,6 +81,34 @@ async fn who_makes_us_answer_and_does_not_listen_loses_the_link() {
     bystander.is_unharmed().await;
     let mut again = Link::dial(host.address, Face::of(&owner)).await;
     again.attach(&Claim::new(1).at(2)).await;
+}
+
+#[tokio::test]
+async fn datagrams_of_strangers_are_not_kept() {
+    let config = Config::default().handshake_timeout(Duration::from_secs(60));
+    // Whose application never looks who is there.
+    let host = Endpoint::bind((Ipv4Addr::LOCALHOST, 0), identity(), config).unwrap();
+    let mut link = Link::dial(host.local_addr().unwrap(), Face::of(&identity())).await;
+    // More than QUIC would keep, a few at a time, so that none is lost on the way.
+    let flood = async |connection: &quinn::Connection| {
+        for _ in 0..30 {
+            let wanted = host.stats().dropped_datagrams + 20;
+            for _ in 0..20 {
+                connection.send_datagram_wait(Bytes::from_static(&[1; 1000])).await.unwrap();
+            }
+            while host.stats().dropped_datagrams < wanted {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    // Before it has said who it is, and while the application has not decided.
+    soon(flood(&link.connection)).await;
+    let hello = Claim::new(1).hello(&link);
+    link.say(&Control::Hello(Box::new(hello))).await;
+    while host.stats().waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    soon(flood(&link.connection)).await;
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@
 //! | `forgotten` | what becomes of messages whose sender lost its memory |
 //! | `stores` | what a process has said, and what its successor remembers |
 //! | `dormant` | clients that are not heard, or go to the background |
+//! | `learning` | the adaptive heartbeat beside NATs that forget |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
+//! | `moves` | other networks, NATs that give another port every second, rebindings in a bulk transfer |
 //! | `crowd`, `seeds` | many runs on all cores, and which |
 
 mod beside;
@@ -25,7 +27,9 @@ mod exhaustive;
 mod forgotten;
 mod gate;
 mod invariants;
+mod learning;
 mod model;
+mod moves;
 mod plan;
 mod process;
 mod program;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bowline::endpoint::Parts;
 use bowline::{Clock, Config, Endpoint, Identity, Session, Trust};
 use bowline_netsim::quic::{Finished, Sim, simulate};
-use bowline_netsim::{HostId, Path, Scenario, Time};
+use bowline_netsim::{Change, Conditions, Direction, HostId, Path, Scenario, Time};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ED25519, SerialNumber};
 
 use crate::gate::Gate;
@@ -93,6 +93,21 @@ pub(crate) fn over<T>(scenario: &Scenario, seed: u64, program: impl AsyncFnOnce(
     over_path(scenario.build(seed).expect("the scenario is sound"), scenario.duration(), seed, program)
 }
 
+/// The same, with a delay each way between the NAT and the server: what the NAT drops the server learns half a round trip later.
+pub(crate) fn over_beyond<T>(
+    delay: Duration,
+    scenario: &Scenario,
+    seed: u64,
+    program: impl AsyncFnOnce(Ends) -> T,
+) -> Finished<T> {
+    let mut path = scenario.build(seed).expect("the scenario is sound");
+    for direction in [Direction::Up, Direction::Down] {
+        let change = Change::Link(path.server_link, direction, Box::new(Conditions::new().delay(delay)));
+        path.world.change_at(Time::ZERO, change).expect("the delay is possible");
+    }
+    over_path(path, scenario.duration(), seed, program)
+}
+
 /// The same over a path that was built already, and perhaps changed.
 pub(crate) fn over_path<T>(
     path: Path,
@@ -167,14 +182,22 @@ impl Ends {
     /// A session between the client and the server: the client's handle, and the server's. Both endpoints live as long
     /// as the simulation.
     pub(crate) async fn session(&self, config: Config) -> (Session, Session) {
+        self.sessions(config, 1).await.pop().expect("there is one")
+    }
+
+    /// Several of them between the same two endpoints.
+    pub(crate) async fn sessions(&self, config: Config, count: usize) -> Vec<(Session, Session)> {
         let server = self.start(Who::Server, config.clone(), None);
         let client = self.start(Who::Client, config, None);
-        let (dialed, accepted) = self.meet(&client, &server).await;
+        let mut sessions = Vec::new();
+        for _ in 0..count {
+            sessions.push(self.meet(&client, &server).await);
+        }
         tokio::spawn(async move {
             let _processes = (client, server);
             std::future::pending::<()>().await;
         });
-        (dialed, accepted)
+        sessions
     }
 
     /// A new session between two processes.

@@ -203,6 +203,9 @@ pub(crate) fn control() -> impl Strategy<Value = Control> {
         receiving(3, 20, 2, 5).prop_map(Control::Receiving),
         (any::<u32>(), text(MAX_REASON)).prop_map(|(code, reason)| Control::Close(Close { code, reason })),
         Just(Control::CloseAck),
+        (0..=MAX_PROBE_MS).prop_map(|answer_after_ms| Control::Probe(Probe { answer_after_ms })),
+        Just(Control::ProbeAnswer),
+        number().prop_map(|changes| Control::AddressSeen(AddressSeen { changes })),
         any::<bool>().prop_map(|away| Control::Presence { away }),
     ]
 }

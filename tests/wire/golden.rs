@@ -24,6 +24,9 @@ pub(crate) fn frames() -> Vec<(Control, &'static str)> {
         (Control::Receiving(receiving()), RECEIVING),
         (Control::Close(Close { code: 0, reason: "bye".to_owned() }), "0742051203627965"),
         (Control::CloseAck, "024a00"),
+        (Control::Probe(Probe { answer_after_ms: 90_000 }), "0652040890bf05"),
+        (Control::ProbeAnswer, "025a00"),
+        (Control::AddressSeen(AddressSeen { changes: 300 }), "05620308ac02"),
         (Control::Presence { away: true }, "046a020801"),
         (Control::Presence { away: false }, "026a00"),
     ]

@@ -80,7 +80,12 @@ fn check(frame: &Control) {
                 lane.refused.iter().for_each(|text| reason(text));
             }
         }
-        Control::Retry(Retry::Forgotten) | Control::CloseAck | Control::Presence { .. } => {}
+        Control::Probe(probe) => assert!(probe.answer_after_ms <= MAX_PROBE_MS),
+        Control::AddressSeen(seen) => number(seen.changes),
+        Control::Retry(Retry::Forgotten)
+        | Control::CloseAck
+        | Control::Presence { .. }
+        | Control::ProbeAnswer => {}
     }
 }
 

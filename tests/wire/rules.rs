@@ -402,6 +402,18 @@ fn more_entries_than_allowed_are_refused() {
 }
 
 #[test]
+fn a_probe_asks_for_ten_minutes_at_most() {
+    let probe = |ms| decode_all(&frame(10, &[number(1, ms)]));
+    assert_eq!(probe(600_000), Ok(vec![Control::Probe(Probe { answer_after_ms: 600_000 })]));
+    let error = probe(600_001).unwrap_err();
+    assert_eq!(error.to_string(), "Probe.answer_after_ms is 600001, at most 600000 is allowed");
+    assert_eq!(decode_all(&frame(10, &[])), Ok(vec![Control::Probe(Probe { answer_after_ms: 0 })]));
+    let seen = |changes| decode_all(&frame(12, &[number(1, changes)]));
+    assert_eq!(seen(varint::MAX), Ok(vec![Control::AddressSeen(AddressSeen { changes: varint::MAX })]));
+    assert!(seen(varint::MAX + 1).is_err());
+}
+
+#[test]
 fn errors_say_what_was_wrong_with_the_numbers() {
     let error = hello_but(3, bytes(3, &[0; 15])).unwrap_err();
     assert_eq!(error.to_string(), "Hello.session has 15 bytes, it must have 16");

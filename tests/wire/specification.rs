@@ -50,6 +50,12 @@ fn the_proof_of_the_example_is_right() {
     assert_eq!(hmac::sign(&key, &proved).as_ref(), hello.proof);
 }
 
+#[test]
+fn the_probe_of_the_example_is_the_one_that_is_written() {
+    let probe = Control::Probe(Probe { answer_after_ms: 91_000 });
+    assert_eq!(example("probe"), hex(&encoded(&probe)) + &hex(&encoded(&Control::ProbeAnswer)));
+}
+
 fn message(channel: u32, sequence: u64, payload: impl Into<Bytes>) -> Data {
     let (channel, payload) = (ChannelId(channel), payload.into());
     let carrier = Carrier::Datagram;
@@ -147,6 +153,7 @@ fn the_limits_are_those_of_the_table() {
         ("MAX_VERDICTS", MAX_VERDICTS),
         ("MAX_EXTENDED", MAX_EXTENDED),
         ("MAX_PARTIAL", MAX_PARTIAL),
+        ("MAX_PROBE_MS", MAX_PROBE_MS as usize),
         ("LARGE", LARGE),
     ];
     let rows = table("| name | value | of what |");

@@ -7,6 +7,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::Problem;
 use crate::control::{Body, Note};
+use crate::meter::{Batch, SharedMeter};
 
 /// Bytes that a read asks for, and that a write gathers.
 pub(crate) const BATCH: usize = 64 * 1024;
@@ -68,4 +69,38 @@ pub(crate) async fn say(stream: &mut SendStream, body: Body) -> Result<(), Probl
     frame.put_u32_le(u32::try_from(note.len())?);
     frame.extend_from_slice(&note);
     Ok(stream.write_chunk(frame.freeze()).await?)
+}
+
+/// Takes all messages of a part of the run. On the stream of acknowledgements, if there is one, it says after each read
+/// how many there were so far.
+pub(crate) async fn take(
+    frames: &mut Frames,
+    meter: &SharedMeter,
+    mut acks: Option<(&mut SendStream, &mut u64)>,
+) -> Result<(), Problem> {
+    loop {
+        let (mut count, mut over) = (0, false);
+        {
+            let (mut meter, mut batch) = (meter.lock(), Batch::default());
+            while let Some(frame) = frames.next()? {
+                if frame.is_empty() {
+                    over = true;
+                    break;
+                }
+                meter.take(&frame, 0, &mut batch);
+                count += 1;
+            }
+            meter.pause(batch);
+        }
+        if let Some((stream, acked)) = acks.as_mut().filter(|_| count > 0) {
+            **acked += count;
+            stream.write_all(&acked.to_le_bytes()).await?;
+        }
+        if over {
+            return Ok(());
+        }
+        if !frames.read().await? {
+            return Err("the other side left".into());
+        }
+    }
 }

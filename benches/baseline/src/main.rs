@@ -2,7 +2,7 @@
 //! of acknowledgements for each read.
 //!
 //! The command line, the messages and what is reported are those of the `perf` example, whose modules these are, so that the two can be
-//! run side by side. It does `throughput` and `acked` upwards, and nothing survives here.
+//! run side by side. It does `throughput` and `acked` upwards and `flow` either way, and survives what quinn survives.
 #![allow(dead_code, reason = "the modules are those of the perf example, which uses more of them")]
 
 #[path = "../../../examples/perf/cli.rs"]
@@ -25,6 +25,7 @@ mod remote;
 mod run;
 #[path = "../../../examples/perf/seen.rs"]
 mod seen;
+mod sending;
 mod serve;
 #[path = "../../../examples/perf/summary.rs"]
 mod summary;

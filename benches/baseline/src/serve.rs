@@ -1,15 +1,16 @@
-//! The side that receives.
+//! The side that listens.
 
 use quinn::{Incoming, SendStream};
 
 use crate::Problem;
 use crate::cli::ServeArgs;
 use crate::clock::{cpu_ns, now_ns};
-use crate::control::{Began, Body, Ready, Report};
-use crate::frames::{Frames, say};
+use crate::control::{Began, Body, Ready, Report, Sent};
+use crate::frames::{Frames, say, take};
 use crate::json::Object;
-use crate::meter::{Batch, SharedMeter};
+use crate::meter::SharedMeter;
 use crate::plan::{Pattern, Plan};
+use crate::sending::Sender;
 use crate::transport::listen;
 
 pub(crate) async fn serve(args: ServeArgs) -> Result<(), Problem> {
@@ -36,56 +37,50 @@ async fn client(incoming: Incoming) -> Result<(), Problem> {
     say(&mut out, Body::Ready(Ready::default())).await?;
     let meter = SharedMeter::new(&plan);
     let mut data = None;
-    let mut acks = 0;
+    let mut acks = 0_u64;
     while let Some(Body::Begin(begin)) = control.note().await? {
         meter.lock().begin(begin.measured);
         let before = cpu_ns();
         say(&mut out, Body::Began(Began { measured: begin.measured, now_ns: now_ns() })).await?;
         if data.is_none() {
-            let (back, data_in) = connection.accept_bi().await?;
-            data = Some((back, Frames::new(data_in)));
+            let (back, frames) = connection.accept_bi().await?;
+            data = Some((Back::new(&plan, back), Frames::new(frames)));
         }
         let Some((back, frames)) = &mut data else { return Ok(()) };
-        take(&plan, frames, back, &meter, &mut acks).await?;
+        let nothing = |()| Sent::default();
+        let sent = match back {
+            Back::Nothing => take(frames, &meter, None).await.map(nothing)?,
+            Back::Acks(stream) => take(frames, &meter, Some((stream, &mut acks))).await.map(nothing)?,
+            Back::Data(sender) => {
+                let sending = sender.send(begin.measured, begin.quota());
+                tokio::try_join!(sending, take(frames, &meter, None))?.0
+            }
+        };
         let cpu_ns = cpu_ns().zip(before).map(|(now, before)| now - before);
-        let received = meter.lock().received(true);
-        let report = Report { measured: begin.measured, last: true, received, cpu_ns, ..Report::default() };
+        let (measured, received) = (begin.measured, meter.lock().received(true));
+        let report = Report { measured, last: true, sent, received, cpu_ns, ..Report::default() };
         say(&mut out, Body::Report(Box::new(report))).await?;
     }
     Ok(())
 }
 
-/// Takes all messages of a part of the run, and acknowledges those of each read together.
-async fn take(
-    plan: &Plan,
-    frames: &mut Frames,
-    back: &mut SendStream,
-    meter: &SharedMeter,
-    acks: &mut u64,
-) -> Result<(), Problem> {
-    loop {
-        let before = *acks;
-        let mut over = false;
-        {
-            let (mut meter, mut batch) = (meter.lock(), Batch::default());
-            while let Some(frame) = frames.next()? {
-                if frame.is_empty() {
-                    over = true;
-                    break;
-                }
-                meter.take(&frame, 0, &mut batch);
-                *acks += 1;
+/// What goes back on the stream of the data.
+enum Back {
+    Nothing,
+    /// A counter for each read.
+    Acks(SendStream),
+    Data(Box<Sender>),
+}
+
+impl Back {
+    fn new(plan: &Plan, stream: SendStream) -> Self {
+        match plan.pattern() {
+            Pattern::Acked => Self::Acks(stream),
+            _ if plan.down() => {
+                let nobody = tokio::sync::watch::channel(0).1;
+                Self::Data(Box::new(Sender::new(plan.clone(), stream, nobody)))
             }
-            meter.pause(batch);
-        }
-        if plan.pattern() == Pattern::Acked && *acks > before {
-            back.write_all(&acks.to_le_bytes()).await?;
-        }
-        if over {
-            return Ok(());
-        }
-        if !frames.read().await? {
-            return Err("the client left".into());
+            _ => Self::Nothing,
         }
     }
 }

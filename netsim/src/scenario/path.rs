@@ -20,6 +20,8 @@ pub struct Path {
     pub server: HostId,
     /// The server's address.
     pub server_address: IpAddr,
+    /// The server's link, which is perfect: for whoever wants a delay beyond the NATs.
+    pub server_link: LinkId,
     /// What is going to happen.
     pub plan: Plan,
 }
@@ -42,9 +44,9 @@ impl Scenario {
         let mut world = World::new(seed);
         let server = world.host("server");
         let server_address = self.address(Ipv4Addr::new(198, 51, 100, 1), 0xffff, 1);
-        world.attach(server, World::INTERNET, [server_address], Link::perfect())?;
+        let server_link = world.attach(server, World::INTERNET, [server_address], Link::perfect())?;
         let plan = Plan { scenario: self.clone(), clients: Vec::new() };
-        let mut path = Path { world, clients: Vec::new(), server, server_address, plan };
+        let mut path = Path { world, clients: Vec::new(), server, server_address, server_link, plan };
         for number in 0..clients {
             self.add_client(&mut path, seed, number as u32)?;
         }

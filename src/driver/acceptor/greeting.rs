@@ -1,18 +1,19 @@
-//! The first exchange with one stranger: handshake, Hello, judgement.
+//! The first exchange with one stranger: handshake, then Hello and judgement, or a lifetime probe.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, Incoming};
+use tokio::sync::oneshot;
 
-use super::{Acceptor, AttachRequest, turn_away};
+use super::{Acceptor, AttachRequest, probed, turn_away};
 use crate::driver::environment::Environment;
 use crate::driver::link::{self, ControlError, ControlStream, Established, HELLOS_MAX};
 use crate::driver::registry::{Parked, Parking, Slot, refuse};
 use crate::error::CloseCode;
 use crate::protocol::types::{Judgement, LinkInfo};
 use crate::tls::PeerIdentity;
-use crate::wire::{Control, Hello, Refuse, Retry};
+use crate::wire::{Control, Hello, Probe, Refuse, Retry};
 
 /// Judgements of one Hello: what is judged may change while the application is asked.
 const JUDGEMENTS_MAX: usize = 4;
@@ -39,7 +40,14 @@ pub(super) async fn greet(acceptor: Arc<Acceptor>, incoming: Incoming, slot: Slo
         Some(Err(error)) => return tracing::debug!(%error, "the handshake failed"),
         None => return tracing::debug!("the handshake took too long"),
     };
-    match env.timeout(limit, converse(&acceptor, &connection, slot)).await {
+    let attach = async {
+        tokio::select! {
+            biased;
+            attached = converse(&acceptor, &connection, slot) => attached,
+            () = drop_datagrams(&env, &connection) => Err(Failure::Gone),
+        }
+    };
+    match env.timeout(limit, attach).await {
         Some(Ok(())) => return,
         Some(Err(Failure::Gone)) => return tracing::debug!("the dialer left"),
         Some(Err(Failure::Refused(established, refuse))) => {
@@ -56,6 +64,13 @@ pub(super) async fn greet(acceptor: Arc<Acceptor>, incoming: Incoming, slot: Slo
         None => link::close(&connection, CloseCode::Busy, "it took too long to attach"),
     }
     acceptor.registry.count_refused();
+}
+
+/// Takes what a stranger says in datagrams, which is nothing to anybody: QUIC would keep it. Ends with the connection.
+async fn drop_datagrams(env: &Environment, connection: &Connection) {
+    while connection.read_datagram().await.is_ok() {
+        env.count_dropped_datagrams(1);
+    }
 }
 
 async fn shake_hands(incoming: Incoming) -> Result<Connection, quinn::ConnectionError> {
@@ -89,7 +104,10 @@ async fn converse(acceptor: &Arc<Acceptor>, connection: &Connection, slot: Slot)
     });
     let mut slot = Some(slot);
     while established.control.hellos < HELLOS_MAX {
-        let hello = next_hello(&mut established.control).await?;
+        let hello = match next_ask(&mut established.control).await? {
+            Ask::Hello(hello) => hello,
+            Ask::Probe(probe) => return serve_probe(acceptor, established, probe),
+        };
         established.control.hellos += 1;
         match consider(acceptor, established, hello, &mut slot).await? {
             None => return Ok(()),
@@ -103,16 +121,39 @@ async fn converse(acceptor: &Arc<Acceptor>, connection: &Connection, slot: Slot)
     Err(Failure::TooManyTries)
 }
 
-/// The next Hello. Nothing else is listened to before one is accepted.
-async fn next_hello(control: &mut ControlStream) -> Result<Box<Hello>, Failure> {
+/// What a dialer may begin with.
+enum Ask {
+    Hello(Box<Hello>),
+    Probe(Probe),
+}
+
+/// The next thing asked for. Nothing else is listened to before a Hello is accepted.
+async fn next_ask(control: &mut ControlStream) -> Result<Ask, Failure> {
     loop {
         match control.next().await {
-            Ok(Control::Hello(hello)) => return Ok(hello),
+            Ok(Control::Hello(hello)) => return Ok(Ask::Hello(hello)),
+            Ok(Control::Probe(probe)) => return Ok(Ask::Probe(probe)),
             Ok(_) => tracing::trace!("a frame before the Hello"),
             Err(ControlError::Lost) => return Err(Failure::Gone),
             Err(ControlError::Malformed(error)) => return Err(Failure::Violation(error.to_string())),
         }
     }
+}
+
+/// A connection that is to have no session gives its slot back, and lives under limits of its own (rule H6).
+fn serve_probe(acceptor: &Acceptor, established: Box<Established>, probe: Probe) -> Result<(), Failure> {
+    if established.control.hellos > 0 {
+        return Err(Failure::Violation("a probe behind a Hello (rule H6)".to_owned()));
+    }
+    let registry = &acceptor.registry;
+    let (remote, most) = (established.connection.remote_address(), acceptor.env.config.max_probes);
+    let Some(place) = registry.probes.place(&established.info.binding, remote, most) else {
+        let refuse = refuse(CloseCode::Busy, "no more lifetime probes are served now", true);
+        return Err(Failure::Refused(established, refuse));
+    };
+    let Established { connection, control, .. } = *established;
+    probed::serve(registry, connection, control, probe, place);
+    Ok(())
 }
 
 /// Judges one Hello and does what follows from it. Some: the dialer may try again.
@@ -150,7 +191,7 @@ async fn consider(
             }
         } else {
             let Some(own) = slot.take() else { return Err(Failure::Gone) };
-            return park(acceptor, Parked { established: *established, hello, slot: own }, slot);
+            return park(acceptor, *established, hello, own, slot);
         }
     }
     let refuse = refuse(CloseCode::Busy, "the session is being ended", true);
@@ -178,10 +219,14 @@ async fn ask(
 /// Keeps a stranger until the application has decided, for so long as it may wait.
 fn park(
     acceptor: &Arc<Acceptor>,
-    stranger: Parked,
+    established: Established,
+    hello: Box<Hello>,
+    own: Slot,
     slot: &mut Option<Slot>,
 ) -> Result<Option<(Box<Established>, Retry)>, Failure> {
-    let (session, link) = (stranger.hello.session, stranger.established.link);
+    let (session, link, connection) = (hello.session, established.link, established.connection.clone());
+    let (waits, decided) = oneshot::channel();
+    let stranger = Parked { established, hello, slot: own, waits };
     match acceptor.registry.park(stranger) {
         Parking::Done(replaced) => {
             if let Some(replaced) = replaced {
@@ -199,10 +244,20 @@ fn park(
     }
     let (env, registry) = (acceptor.env.clone(), acceptor.registry.clone());
     acceptor.env.spawn(async move {
-        env.sleep(env.config.handshake_timeout).await;
+        // One whose connection is gone stays all the same: the application may be about to look at it.
+        let stays = async {
+            drop_datagrams(&env, &connection).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            _ = decided => return,
+            () = env.sleep(env.config.handshake_timeout) => {}
+            () = stays => {}
+        }
         if let Some(parked) = registry.unpark(session, Some(link)) {
             let refuse = refuse(CloseCode::Busy, "the application did not decide in time", true);
-            turn_away(&registry, &parked, &refuse);
+            turn_away(&registry, &parked.established.connection, &refuse);
         }
     });
     Ok(None)

@@ -11,16 +11,22 @@ use crate::error::ConnectError;
 /// The head start that each attempt has over the next.
 const STAGGER: Duration = Duration::from_millis(150);
 
-/// Starts the attempts one after the other, the next one early if one has failed, and yields the first success. When
-/// all have failed or `time` is over, it yields the failure that says most, if any says more than silence.
+/// When the same is tried a second time, beside the first. What was lost of a handshake that has not got far is sent again ever more
+/// rarely, and a new one begins anew.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Starts the attempts one after the other, the next one early if one has failed, and yields the first success; those of
+/// `again` too, if nobody has an answer by then. When all have failed or `time` is over, it yields the failure that says most, if any says more than silence.
 pub(super) async fn first(
     env: &Environment,
     time: Duration,
     attempts: Vec<BoxFuture<Result<Established, ConnectError>>>,
+    mut again: Vec<BoxFuture<Result<Established, ConnectError>>>,
 ) -> Result<Established, Option<ConnectError>> {
     let mut waiting = attempts.into_iter();
     let mut running: Vec<_> = waiting.next().into_iter().collect();
     let mut next = env.new_timer(env.now() + STAGGER);
+    let mut repeat = env.new_timer(env.now() + AGAIN);
     let mut end = env.new_timer(env.now() + time);
     let mut failure = None;
     poll_fn(|cx| {
@@ -41,6 +47,11 @@ pub(super) async fn first(
             });
             if let Some(established) = won {
                 return Poll::Ready(Ok(established));
+            }
+            // What was refused is not tried again.
+            if !again.is_empty() && !running.is_empty() && repeat.as_mut().poll(cx).is_ready() {
+                running.append(&mut again);
+                continue;
             }
             let due = running.len() < before || next.as_mut().poll(cx).is_ready();
             match if due { waiting.next() } else { None } {

@@ -221,6 +221,11 @@ impl Writer {
         sample
     }
 
+    /// The peer's address, as it was last looked at.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
     /// The peer's address before and now, if it is another than the last time.
     pub(crate) fn take_new_remote(&mut self) -> Option<(SocketAddr, SocketAddr)> {
         let remote = self.connection.remote_address();

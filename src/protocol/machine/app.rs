@@ -15,7 +15,6 @@ use crate::protocol::outbox::{Limits, Outbox};
 use crate::protocol::types::{
     ChannelKey, ChannelStats, Delivered, LinkId, Liveness, SessionState, SessionStats,
 };
-use crate::wire::heartbeat::interval;
 use crate::wire::{MAX_LABEL, MAX_REASON, Why};
 
 /// Why nothing more comes from an inbox.
@@ -322,7 +321,7 @@ impl Machine {
             beats_sent: self.counts.beats_sent,
             beats_received: self.counts.beats_received,
             rtt: self.attached.as_ref().map_or_else(Default::default, |attached| attached.sample.rtt),
-            heartbeat: interval(self.interval),
+            heartbeat: self.heartbeat_stats(),
             channels: self.channels.len(),
             unresolved: self.unresolved(),
             total: ChannelStats::default(),

@@ -27,7 +27,7 @@ use crate::protocol::silence::Silence;
 use crate::protocol::types::{
     ChannelKey, Event, LinkEnd, LinkId, LinkInfo, LinkSample, Output, ProcessLiveness, Role, Wake, Window,
 };
-use crate::wire::heartbeat::{INTERVALS_S, interval};
+use crate::wire::heartbeat::INTERVALS_S;
 use crate::wire::varint;
 use crate::wire::{Confirm, Control, Frame, Health, Hello, Refuse, Retry, VERSION, Welcome};
 
@@ -105,6 +105,7 @@ impl Machine {
     pub fn handle_frame(&mut self, link: LinkId, frame: Frame, now: Instant) {
         if self.attached.as_ref().is_some_and(|attached| attached.link == link) {
             self.heard(now);
+            self.awake(now);
             return match frame {
                 Frame::Control(control) => self.handle_control(link, control, now),
                 Frame::Data(data) => self.handle_data(link, data, now),
@@ -292,7 +293,7 @@ impl Machine {
 
     fn set_attached(&mut self, link: LinkId, welcome: Option<Welcome>, resuming: Option<u64>, now: Instant) {
         let dialer = self.role == Role::Dialer;
-        let heart = dialer.then(|| Heart::new(interval(self.interval), now));
+        let heart = dialer.then(|| Heart::new(self.rhythm.interval(), now));
         // Until a beat says more, the longest promise is assumed.
         let longest = INTERVALS_S.iter().copied().max().unwrap_or(u16::MAX);
         self.lease = (!dialer).then(|| Lease::new(Duration::from_secs(longest.into()), now));
@@ -307,6 +308,8 @@ impl Machine {
             sample,
             sampled: now,
             heart,
+            address_changes: 0,
+            moves: 0,
             silence: Silence::default(),
             resuming,
         });
@@ -456,6 +459,7 @@ impl Machine {
             self.redial.backoff.reset();
         }
         let was_dormant = self.lease.take().is_some_and(|lease| lease.is_dormant());
+        self.rhythm.disturb();
         self.ack_due = None;
         self.detached_since.get_or_insert(now);
         if let Some(closing) = self.closing.as_mut() {

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use super::Machine;
 use crate::protocol::types::{Event, LinkId, ProcessLiveness, Role};
 use crate::wire::Control;
-use crate::wire::heartbeat::interval;
 
 /// The dialer is in the background.
 #[derive(Debug, Default)]
@@ -33,6 +32,7 @@ impl Machine {
         }
         self.background = Some(Background::default());
         self.redial.planned = None;
+        self.rhythm.disturb();
         if let Some(link) = self.attached() {
             self.tell_presence(link);
         }
@@ -44,7 +44,7 @@ impl Machine {
         if self.closed.is_some() {
             return;
         }
-        let cold = asleep > interval(self.interval);
+        let cold = asleep > self.heartbeat_stats().interval;
         if let Some(attached) = self.attached.as_mut()
             && let Some(heart) = attached.heart.as_mut()
         {

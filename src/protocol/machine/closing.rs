@@ -101,9 +101,11 @@ impl Machine {
         }
     }
 
-    /// Whether the attached link is open to anything else than its Welcome.
+    /// Whether the attached link is open to anything else than its Welcome, and believed to lead somewhere.
     fn may_speak(&self) -> bool {
-        self.may_write() && self.attached.as_ref().is_some_and(|attached| attached.welcome.is_none())
+        self.may_write()
+            && self.detached_since.is_none()
+            && self.attached.as_ref().is_some_and(|attached| attached.welcome.is_none())
     }
 
     fn tell_end(&mut self, now: Instant) {

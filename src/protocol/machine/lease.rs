@@ -23,7 +23,7 @@ impl Machine {
             attached.silence.heard(now);
         }
         if self.lease.as_mut().is_some_and(|lease| lease.heard_since(since, now)) {
-            self.wake_up();
+            self.wake_up(now);
         }
     }
 
@@ -46,7 +46,7 @@ impl Machine {
             self.process = ProcessLiveness::Unknown;
             self.fall_dormant(now);
         } else if !away && lease.come_back(now) {
-            self.wake_up();
+            self.wake_up(now);
         }
     }
 
@@ -57,11 +57,12 @@ impl Machine {
         self.emit(Event::PeerOffline { pending });
     }
 
-    fn wake_up(&mut self) {
+    fn wake_up(&mut self, now: Instant) {
         self.detached_since = None;
         self.process = ProcessLiveness::Alive;
         self.wakes.insert(Wake::State);
         self.emit(Event::Recovered);
+        self.check_drained(now);
     }
 
     /// The peer's packets come from another address than before, as the transport has noticed.

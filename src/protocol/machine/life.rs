@@ -31,6 +31,7 @@ impl Machine {
         self.redial_timeout(now);
         self.lease_timeout(now);
         self.heart_timeout(now);
+        self.learning_timeout(now);
         self.service_timeout(now);
         self.channels_timeout(now);
         if self.closed.is_none() && self.expiry().is_some_and(|at| now >= at) {
@@ -56,6 +57,7 @@ impl Machine {
             self.tell_deadline(),
             heart.and_then(|heart| heart.deadline()),
             heart.and_then(|heart| heart.sample_deadline()),
+            self.learning_deadline(),
             self.beating()
                 .filter(|attached| attached.heart.is_some())
                 .and_then(|attached| attached.silence.deadline(probe_timeout(attached.sample.rtt))),
@@ -79,6 +81,7 @@ impl Machine {
 
     fn forgive(&mut self, late: Duration, now: Instant) {
         tracing::debug!(?late, "the process was stopped for a while");
+        self.rhythm.disturb();
         if let Some(attached) = self.attached.as_mut()
             && let Some(heart) = attached.heart.as_mut()
         {
@@ -154,7 +157,8 @@ impl Machine {
         if self.role == Role::Acceptor || busy || !wanted {
             return;
         }
-        match self.redial.backoff.next_attempt(self.random.byte()) {
+        let took = self.redial.dialed.take().map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        match self.redial.backoff.next_attempt(took, self.random.byte()) {
             Some(attempt) => {
                 self.redial.planned = Some((now + attempt.after, attempt));
                 self.emit(Event::Reconnecting { attempt: attempt.number, after: attempt.after });
@@ -176,12 +180,13 @@ impl Machine {
         if let Some((at, attempt)) = self.redial.planned
             && now >= at
         {
-            self.dial(attempt);
+            self.dial(attempt, now);
         }
     }
 
-    fn dial(&mut self, attempt: Attempt) {
+    fn dial(&mut self, attempt: Attempt, now: Instant) {
         self.redial.planned = None;
+        self.redial.dialed = Some(now);
         self.redial.dialing = Some(attempt.timeout);
         self.out.push_back(Output::Dial { attempt: attempt.number, timeout: attempt.timeout });
     }
@@ -216,6 +221,7 @@ impl Machine {
             background.moved = true;
             return;
         }
+        self.leave_network(now);
         let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
         if heart.is_some_and(|heart| heart.doubt(true, now)) {
             self.process = ProcessLiveness::Unknown;
@@ -234,10 +240,11 @@ impl Machine {
 
     /// The old link lives: a connection that has not said Hello yet is not needed. One that has is never dropped in favour of
     /// the old one (rule S5).
-    fn recovered(&mut self) {
+    pub(super) fn recovered(&mut self, now: Instant) {
         self.emit(Event::Recovered);
         self.process = ProcessLiveness::Alive;
         self.detached_since = None;
+        self.check_drained(now);
         if self.redial.moving {
             // What proves the old link may have been under way when the network changed.
             return;
@@ -256,9 +263,8 @@ impl Machine {
         let Some(attached) = self.attached.as_mut().filter(|attached| attached.link == link) else { return };
         let before = std::mem::replace(&mut attached.sample, sample);
         let since = std::mem::replace(&mut attached.sampled, now);
-        let ended = attached.heart.as_mut().is_some_and(|heart| heart.sample(sample.acks_received, now));
-        if ended {
-            self.recovered();
+        if let Some(heart) = attached.heart.as_mut() {
+            heart.sample(sample.acks_received, now);
         }
         if sample.datagrams_received > before.datagrams_received {
             self.heard_since(since, now);
@@ -267,9 +273,8 @@ impl Machine {
 
     /// Something of this side has arrived at the peer.
     pub(super) fn evidence(&mut self, now: Instant) {
-        let heart = self.attached.as_mut().and_then(|attached| attached.heart.as_mut());
-        if heart.is_some_and(|heart| heart.evidence(now)) {
-            self.recovered();
+        if let Some(heart) = self.attached.as_mut().and_then(|attached| attached.heart.as_mut()) {
+            heart.evidence(now);
         }
     }
 
@@ -286,11 +291,13 @@ impl Machine {
         match pulse {
             Pulse::Beat { parity } => self.send_beat(link, BeatKind::Beat, parity),
             Pulse::Probe { parity, first, rebind } => {
+                self.rhythm.disturb();
                 if first {
                     self.process = ProcessLiveness::Unknown;
                     self.emit(Event::Suspect);
                 }
                 if rebind {
+                    self.rebinds();
                     self.out.push_back(Output::Rebind { link });
                 }
                 self.out.push_back(Output::Probe { link });
@@ -298,7 +305,7 @@ impl Machine {
             }
             // The old link stays, and may still come back to life, until a new one is welcomed (rule S5).
             Pulse::Dead => {
-                self.detached_since = Some(now);
+                self.detached_since.get_or_insert(now);
                 self.plan_redial(now);
             }
         }
@@ -307,7 +314,7 @@ impl Machine {
     pub(super) fn send_beat(&mut self, link: LinkId, kind: BeatKind, parity: bool) {
         self.counts.beats_sent += 1;
         self.note_beat(kind, parity);
-        let beat = Heartbeat { kind, parity, health: self.health(), interval: self.interval };
+        let beat = Heartbeat { kind, parity, health: self.health(), interval: self.promise() };
         self.out.push_back(Output::Transmit { link, frame: Frame::Heartbeat(beat), priority: 0 });
     }
 }

@@ -10,6 +10,7 @@
 //! | `arrival` | data in |
 //! | `telling` | what both sides tell of their channels |
 //! | `app`, `sends` | what the application asks for |
+//! | `learning` | the interval between beats, and what the NATs of a network allow |
 //! | `life` | time: dialing again, heartbeat, expiry |
 //! | `lease` | an acceptor's belief in its dialer |
 //! | `background` | a dialer that is about to be stopped |
@@ -43,6 +44,7 @@ mod closing;
 mod halves;
 mod inbox;
 mod journaling;
+mod learning;
 mod lease;
 mod life;
 mod ready;
@@ -59,6 +61,7 @@ use channels::Channels;
 use closing::Closing;
 use inbox::Inbox;
 use journaling::Journal;
+use learning::Rhythm;
 use service::Service;
 
 /// One session's protocol state. See the [module documentation](crate::protocol) for how to drive it.
@@ -74,7 +77,7 @@ pub struct Machine {
     clock: PeerClock,
     /// What the calendar showed when the clock began.
     wall_ms: u64,
-    interval: u8,
+    rhythm: Rhythm,
     session_expiry: Duration,
     random: Random,
 
@@ -138,6 +141,10 @@ struct Attached {
     sampled: Instant,
     /// The dialer's heart; an acceptor only answers.
     heart: Option<Heart>,
+    /// How often the acceptor has seen, or is known to have seen, another address of the dialer.
+    address_changes: u64,
+    /// Address changes that are this side's own doing, and not accounted for yet.
+    moves: u64,
     /// What comes on it.
     silence: Silence,
     /// Messages to be sent again, counted while channels sync; `None` once reported or on a first attach.
@@ -167,6 +174,8 @@ struct Redial {
     planned: Option<(Instant, crate::protocol::backoff::Attempt)>,
     /// An attempt was asked for and not answered; how long its link may take to be welcomed.
     dialing: Option<Duration>,
+    /// When the last attempt was asked for.
+    dialed: Option<Instant>,
     gave_up: bool,
     /// The network has changed, and the first dial since then has not been answered: it goes on even if the old link
     /// turns out to live.
@@ -243,8 +252,14 @@ impl Machine {
         let mut random = Random::new(&setup.seed);
         let policy = setup.reconnect;
         let dialing = (setup.role == Role::Dialer).then_some(setup.attach_timeout);
-        let redial =
-            Redial { backoff: Backoff::new(policy), planned: None, dialing, gave_up: false, moving: false };
+        let redial = Redial {
+            backoff: Backoff::new(policy),
+            planned: None,
+            dialing,
+            dialed: None,
+            gave_up: false,
+            moving: false,
+        };
         Self {
             role: setup.role,
             session: setup.session,
@@ -254,7 +269,7 @@ impl Machine {
             durable: setup.durable,
             clock: PeerClock::new(now),
             wall_ms: setup.wall_ms,
-            interval: crate::wire::heartbeat::index_at_most(setup.heartbeat),
+            rhythm: Rhythm::new(setup.heartbeat, setup.role),
             session_expiry: setup.session_expiry,
             random,
             peer: Peer::default(),

@@ -126,6 +126,10 @@ impl Machine {
             Control::Close(close) => self.handle_close(link, close, now),
             Control::CloseAck => self.handle_close_ack(link, now),
             Control::Presence { away } => self.handle_presence(link, away, now),
+            Control::AddressSeen(seen) => self.handle_address_seen(link, seen, now),
+            Control::Probe(_) | Control::ProbeAnswer => {
+                self.violation(link, "a lifetime probe on an attached link (rule H6)", now);
+            }
             Control::Hello(_) | Control::Welcome(_) | Control::Retry(_) | Control::Refuse(_) => {
                 self.violation(link, "an attach message on an attached link (rule S1)", now);
             }
@@ -154,7 +158,7 @@ impl Machine {
             }
             BeatKind::Answer => {
                 self.beat_heard(beat.parity);
-                self.evidence(now);
+                self.beat_answered(beat.parity, now);
             }
         }
         self.peer_health(beat.health);

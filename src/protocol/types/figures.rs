@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::lifetime::HeartbeatStats;
 use crate::wire::Health;
 
 /// Counters and gauges of one channel. A snapshot.
@@ -108,8 +109,8 @@ pub struct SessionStats {
     pub beats_received: u64,
     /// Round-trip time of the attached link as QUIC estimates it; zero without one.
     pub rtt: Duration,
-    /// Interval between beats in force.
-    pub heartbeat: Duration,
+    /// The interval between beats, and what is known of the network that it fits.
+    pub heartbeat: HeartbeatStats,
     /// Channels open, either side.
     pub channels: usize,
     /// Accepted messages without an outcome.

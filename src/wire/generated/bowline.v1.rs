@@ -3,7 +3,7 @@
 /// One length-delimited message on the control stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Control {
-    #[prost(oneof = "control::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 13")]
+    #[prost(oneof = "control::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub frame: ::core::option::Option<control::Frame>,
 }
 /// Nested message and enum types in `Control`.
@@ -28,6 +28,12 @@ pub mod control {
         Close(super::Close),
         #[prost(message, tag = "9")]
         CloseAck(super::CloseAck),
+        #[prost(message, tag = "10")]
+        Probe(super::Probe),
+        #[prost(message, tag = "11")]
+        ProbeAnswer(super::ProbeAnswer),
+        #[prost(message, tag = "12")]
+        AddressSeen(super::AddressSeen),
         #[prost(message, tag = "13")]
         Presence(super::Presence),
     }
@@ -306,6 +312,23 @@ pub struct Close {
 /// The Close was understood; the connection may go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CloseAck {}
+/// Instead of Hello: this connection only finds out how long NATs remember a silent dialer (rule H6).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Probe {
+    /// How long the acceptor is to wait with its answer.
+    #[prost(uint64, tag = "1")]
+    pub answer_after_ms: u64,
+}
+/// The time that a Probe named is over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProbeAnswer {}
+/// The acceptor sees the dialer at another address than before (rule H7).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddressSeen {
+    /// How often that has happened on this link.
+    #[prost(uint64, tag = "1")]
+    pub changes: u64,
+}
 /// Whether the dialer's process is about to be stopped (rule T6).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Presence {
