@@ -171,7 +171,7 @@ impl Receipt {
         let (batch, durable) = (state.machine.last_batch(), state.machine.durable_batch());
         let handle = self.handle.clone();
         // When the session ends before, nothing more will be stored, and nothing more sent.
-        (batch > durable).then(|| async move { drop(handle.durable(batch).await) })
+        (batch > durable).then_some(async move { drop(handle.durable(batch).await) })
     }
 }
 

@@ -339,10 +339,7 @@ impl Task {
             if self.attached == Some(*link)
                 && let Some((former, remote)) = writer.take_new_remote()
             {
-                self.shared.change(|state, _| {
-                    state.machine.handle_path_changed(*link, former, remote);
-                    state.machine.handle_address_change(*link);
-                });
+                self.shared.change(|state, _| state.machine.handle_path_changed(*link, former, remote));
                 busy = true;
             }
             if let Some(what) = writer.take_violation() {

@@ -155,8 +155,9 @@ fn attach_strangers_are_refused_and_the_victim_is_untouched() {
     let refused = |world: &mut World, hello: Hello, link: LinkId, binding: &[u8]| {
         world.greet(link, hello, binding);
         let acceptor = world.acceptor().map(|peer| (peer.machine.attached(), peer.machine.stats().attaches));
-        assert_eq!(acceptor, Some((attached, 1)));
-        assert!(!world.links[&link].acceptor_open && !world.owners.contains_key(&link));
+        assert_eq!(acceptor, Some((attached, 1)), "G11: a stranger has moved the victim");
+        let in_doors = world.links[&link].acceptor_open || world.owners.contains_key(&link);
+        assert!(!in_doors, "G11: a stranger is let in");
     };
     // A replay on another connection; under the dialer's own identity and another.
     for binding in [DIALER, b"eve".as_slice()] {
@@ -188,7 +189,7 @@ fn attach_the_acceptor_must_be_who_it_was() {
     let info = world.info(link, b"mallory");
     world.with(Who::Dialer, |peer, _, now| peer.machine.handle_link_up(link, info, now));
     world.settle();
-    assert!(!world.links[&link].dialer_open, "no Hello is said to a stranger");
+    assert!(!world.links[&link].dialer_open, "G11: a Hello is said to a stranger");
     world.run(secs(10));
     assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
 }
@@ -213,13 +214,13 @@ fn attach_of_two_racing_links_the_newest_wins_in_either_order() {
         }
         let acceptor =
             world.acceptor().map(|peer| (peer.machine.attached(), peer.machine.stats().fenced_frames));
-        assert_eq!(acceptor, Some((Some(links[1]), 0)));
+        assert_eq!(acceptor, Some((Some(links[1]), 0)), "G9: the older one has won");
         // What is still said on the other one is fenced off.
         let lost = Frame::Control(Control::CloseAck);
         world.feed(links[0], Side::Acceptor, lost);
         let acceptor =
             world.acceptor().map(|peer| (peer.machine.attached(), peer.machine.stats().fenced_frames));
-        assert_eq!(acceptor, Some((Some(links[1]), 1)));
+        assert_eq!(acceptor, Some((Some(links[1]), 1)), "G9: the older one is heard");
     }
 }
 
@@ -268,7 +269,8 @@ fn attach_the_machine_itself_believes_no_proof_but_the_right_one() {
             peer.machine.handle_frame(link, Frame::Control(Control::Hello(Box::new(hello))), now);
         });
         world.settle();
-        assert!(!world.links[&link].acceptor_open);
-        assert_eq!(world.acceptor().map(|peer| peer.machine.attached()), Some(before));
+        assert!(!world.links[&link].acceptor_open, "G11: a stranger is let in");
+        let after = world.acceptor().map(|peer| peer.machine.attached());
+        assert_eq!(after, Some(before), "G11: a stranger has moved the victim");
     }
 }

@@ -176,6 +176,7 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
             "more is skipped than",
             "more than the window allows",
             "an unreliable message on a stream",
+            "a fragment of a reliable message",
             "fragments that overlap",
         ];
         // And a counter that was forgotten looks like another copy's.
@@ -183,7 +184,8 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
             && (reason.code == CloseCode::Superseded
                 || seen.iter().any(|what| reason.reason.starts_with(what)));
         world.tally.contradictions += u64::from(contradiction);
-        assert!(contradiction || allowed.contains(&reason.code), "the session ended: {reason:?}");
+        let broken = rule_of(&reason.reason).unwrap_or("G13");
+        assert!(contradiction || allowed.contains(&reason.code), "{broken}: the session ended: {reason:?}");
     } else {
         assert!(calm >= 3, "G13: not drained {}", figures(world));
         // Detection: an interval, six answers; then the longest wait and attempt.
@@ -200,4 +202,10 @@ fn check_end(world: &mut World, calm: u32, connected_after: Option<Duration>) {
         let current = who == Who::Dialer || who == Who::Acceptor(session);
         assert!(!(peer_closed || current && calm >= 3) || open == 0, "G8: {open} receipts have no outcome");
     }
+}
+
+/// The rule that a session ended for, by the reason of its end.
+fn rule_of(reason: &str) -> Option<&str> {
+    let (_, rule) = reason.rsplit_once("(rule ")?;
+    rule.strip_suffix(')')
 }

@@ -160,6 +160,27 @@ fn journal_a_receiver_whose_store_lost_its_tail_leaves_no_message_without_an_end
 }
 
 #[test]
+fn journal_what_a_receiver_has_handled_and_forgotten_holds_up_nothing() {
+    let mut world = connected(stored(1), &["chat"]);
+    for _ in 0..2 {
+        world.say(Side::Dialer, "chat", 10);
+        world.run(secs(1));
+    }
+    // The second is acknowledged, the first is not; then the store forgets that there was a second.
+    assert_eq!(world.take(Side::Acceptor, "chat"), 2);
+    world.with(world.on(Side::Acceptor), |peer, model, now| peer.settle("chat", 1, 0, model, now));
+    world.run(secs(1));
+    world.restart_acceptor(2, Some(ms(0)));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.run(secs(5));
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [2]);
+}
+
+#[test]
 fn journal_a_sender_whose_store_lost_its_tail_begins_a_new_epoch() {
     let mut world = connected(stored(1), &["chat"]);
     world.say(Side::Dialer, "chat", 10);
@@ -181,6 +202,27 @@ fn journal_a_sender_whose_store_lost_its_tail_begins_a_new_epoch() {
     world.run(secs(1));
     // The message that the store forgot was received; the next one has the first number of the new epoch.
     assert_eq!(world.hear(Side::Acceptor, "chat"), [1, 0]);
+    world.run(secs(1));
+    assert_eq!(world.progress(Side::Dialer, id), Progress::Resolved(Outcome::Handled));
+}
+
+#[test]
+fn journal_a_number_that_the_peer_knew_before_it_was_given_again_begins_a_new_epoch() {
+    let mut world = connected(stored(1), &["chat"]);
+    world.say(Side::Dialer, "chat", 10);
+    world.run(secs(1));
+    world.restart_dialer(1, Some(ms(0)));
+    world.open_plainly(Side::Dialer, "chat");
+    // The store has forgotten the first message, which the peer holds: its number is given again. A large one is not written
+    // before the peer has spoken.
+    let again = world.say(Side::Dialer, "chat", 70_000);
+    assert_eq!(again.sequence, 0);
+    world.run(secs(5));
+    // Its bytes would be freed on the word of a peer that has others.
+    assert_eq!(world.progress(Side::Dialer, again), Progress::Resolved(Outcome::Unknown));
+    let id = world.say(Side::Dialer, "chat", 10);
+    world.run(secs(1));
+    world.hear(Side::Acceptor, "chat");
     world.run(secs(1));
     assert_eq!(world.progress(Side::Dialer, id), Progress::Resolved(Outcome::Handled));
 }

@@ -150,7 +150,7 @@ fn large_messages_that_expire_leave_nothing_behind() {
         let id = world.say_for(Dialer, "chat", MAX_BODY, 30);
         world.run(secs(1));
         assert_eq!(world.outcome(Dialer, id), Some(Outcome::Expired));
-        assert_eq!(world.stats(Acceptor, "chat").partial_bytes, 0);
+        assert_eq!(world.stats(Acceptor, "chat").partial_bytes, 0, "G7: what has expired is kept");
         assert_eq!(world.hear(Acceptor, "chat"), [0; 0]);
     }
 }
@@ -237,7 +237,7 @@ fn large_messages_and_stalled_channels_hold_up_no_others() {
         world.say(Dialer, "bulk", 90_000);
         world.say(Dialer, &label, 10);
         let there = |world: &mut World| world.stats(Acceptor, &label).received == 1;
-        assert!(world.run_until(ms(40), there), "{mode} waits");
+        assert!(world.run_until(ms(40), there), "G14: a message of another channel waits, {mode}");
         world.run(secs(1));
         assert_eq!(world.hear(Acceptor, "bulk").len(), 3);
     }
@@ -247,7 +247,7 @@ fn large_messages_and_stalled_channels_hold_up_no_others() {
     world.run(ms(5));
     world.say(Dialer, "chat", 10);
     let there = |world: &mut World| world.stats(Acceptor, "chat").received == 1;
-    assert!(world.run_until(ms(40), there));
+    assert!(world.run_until(ms(40), there), "G14: a small message waits for a large one");
     assert_eq!(world.hear(Acceptor, "chat"), [1]);
 }
 

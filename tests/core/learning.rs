@@ -1,6 +1,9 @@
 //! The interval between beats: learned, told to the peer, and spread over time (rules H1, H6 and H7).
 
+use std::net::SocketAddr;
+
 use bowline::config::Power;
+use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{
     Event, Finding, HeartbeatReason, HeartbeatState, HeartbeatStats, Lifetime, LinkId, NetworkId,
 };
@@ -109,6 +112,23 @@ fn on_battery_a_probe_begins_beside_a_beat_or_a_message() {
 }
 
 #[test]
+fn in_the_background_nothing_is_probed_and_what_fails_says_nothing() {
+    let mut world = on(Power::Mains);
+    world.run(secs(31));
+    assert_eq!(world.probes.len(), 4);
+    world.with(Who::Dialer, |peer, _, _| peer.machine.going_to_background());
+    for silence in [30, 45, 60, 90] {
+        finds(&mut world, silence, Finding::Dead);
+    }
+    world.run(secs(600));
+    assert!(world.probes.is_empty(), "{:?}", world.probes);
+    assert_eq!((heartbeat(&world).forgotten, heartbeat(&world).state), (None, HeartbeatState::Probe));
+    world.with(Who::Dialer, |peer, _, now| peer.machine.resumed(secs(600), now));
+    world.run(secs(1));
+    assert_eq!(world.probes.len(), 4);
+}
+
+#[test]
 fn nothing_is_probed_while_the_path_is_in_doubt_or_the_session_ends() {
     let mut world = on(Power::Mains);
     let link = world.dialer.machine.attached().expect("a link");
@@ -124,14 +144,20 @@ fn nothing_is_probed_while_the_path_is_in_doubt_or_the_session_ends() {
     assert_eq!(world.probes.len(), 4);
 }
 
+/// The acceptor sees another address.
+fn change_address(world: &mut World, link: LinkId) {
+    let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
+    let change = |machine: &mut Machine| machine.handle_path_changed(link, address(1), address(2));
+    world.with(world.on(Side::Acceptor), |peer, _, _| change(&mut peer.machine));
+}
+
 /// The acceptor sees another address when it hears the next beat after a rest.
 fn changes_with_a_beat(world: &mut World, link: LinkId) {
     let beats = |world: &World| world.dialer.machine.stats().beats_received;
     let before = beats(world);
     // The first beat of a link follows no rest.
     assert!(world.run_until(secs(100), |world| beats(world) > before + 1));
-    let acceptor = world.on(Side::Acceptor);
-    world.with(acceptor, |peer, _, _| peer.machine.handle_address_change(link));
+    change_address(world, link);
     world.run(secs(1));
 }
 
@@ -140,11 +166,10 @@ fn addresses_that_change_without_the_dialers_doing_are_lost_mappings() {
     let mut world = on(Power::Mains);
     let link = world.dialer.machine.attached().expect("a link");
     // Under traffic it says nothing of time.
-    let acceptor = world.on(Side::Acceptor);
     for _ in 0..2 {
         world.say(Side::Dialer, "chat", 10);
         world.run(ms(500));
-        world.with(acceptor, |peer, _, _| peer.machine.handle_address_change(link));
+        change_address(&mut world, link);
         world.run(ms(500));
     }
     assert_eq!((heartbeat(&world).mappings_lost, heartbeat(&world).why), (2, HeartbeatReason::NewNetwork));
@@ -183,9 +208,8 @@ fn a_socket_that_the_dialer_replaced_is_no_lost_mapping() {
     world.silence(link, ms(1));
     world.run(secs(2));
     assert_eq!(world.events(Side::Dialer), [Event::Suspect, Event::Recovered], "after {suspect:?}");
-    let acceptor = world.on(Side::Acceptor);
     for lost in [0, 1] {
-        world.with(acceptor, |peer, _, _| peer.machine.handle_address_change(link));
+        change_address(&mut world, link);
         world.run(secs(1));
         assert_eq!(heartbeat(&world).mappings_lost, lost);
     }

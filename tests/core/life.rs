@@ -182,6 +182,20 @@ fn life_a_stopped_process_comes_back_without_a_verdict_on_others() {
 }
 
 #[test]
+fn life_a_dialer_that_is_not_heard_is_missed_by_the_acceptor() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(20));
+    world.forget_events();
+    world.stop(Who::Dialer, secs(1000));
+    world.run(secs(15));
+    assert_eq!(world.events(Side::Acceptor), [], "its next beat may still come");
+    let missed = [Event::Suspect, Event::PeerOffline { pending: 1 }];
+    world.run_until(secs(300), |world| !world.events(Side::Acceptor).is_empty());
+    assert_eq!(world.events(Side::Acceptor), missed, "H8: nothing was heard for long");
+}
+
+#[test]
 fn life_an_answer_carries_the_parity_of_its_beat_and_is_not_answered() {
     let mut world = connected(Settings::default(), &[]);
     let link = link(&world);
@@ -201,7 +215,7 @@ fn life_an_answer_carries_the_parity_of_its_beat_and_is_not_answered() {
                 outputs.filter_map(beat).collect::<Vec<_>>()
             });
             let expected = if kind == BeatKind::Beat { vec![(BeatKind::Answer, parity)] } else { Vec::new() };
-            assert_eq!(said, Some(expected));
+            assert_eq!(said, Some(expected), "G15: to a {kind:?}");
         }
     }
 }

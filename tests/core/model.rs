@@ -146,7 +146,7 @@ impl Model {
         if let Some(before) = self.messages.insert(id, Message::new(sent)) {
             // A number that was not remembered in time has never left.
             let unheard = !before.sent.mode.is_reliable() && !before.written;
-            assert!(self.lied || unheard, "N1: {id} was given twice");
+            assert!(self.lied || unheard, "G2: {id} was given twice (rule N1)");
             // The store has forgotten that the number was given: which of the two arrives nobody can tell.
             self.ambiguous.extend([(id, payload), (id, before.sent.payload)]);
         }
@@ -255,7 +255,7 @@ impl Model {
             assert_eq!(
                 before,
                 Some(message.attempt - 1),
-                "R2: {id} comes again without having been given back"
+                "G3: {id} comes again without having been given back (rule R2)"
             );
             handed.attempts.insert(id, message.attempt);
             self.counts.again += 1;
@@ -263,7 +263,8 @@ impl Model {
         }
         // Of an unreliable lane nobody hears that its numbers are given again.
         let given_again = self.rolled_back || self.lied && !known.sent.mode.is_reliable();
-        assert!(handed.first.insert(id) || given_again, "G3: {id} was delivered twice");
+        let broken = if known.sent.mode.is_reliable() { "G3" } else { "G6" };
+        assert!(handed.first.insert(id) || given_again, "{broken}: {id} was delivered twice");
         handed.attempts.insert(id, 1);
         if known.delivered_formerly && !self.lied {
             assert!(known.sent.redeliver, "G3: {id} was sent again to a peer that had forgotten it");
@@ -348,7 +349,11 @@ impl Model {
                     handed.first.insert(id);
                 }
                 // It had not come as far as the store: it comes again, and may then end otherwise.
-                Some(false) => message.handled_formerly |= message.handled,
+                Some(false) => {
+                    let forgot = message.handled_durably && !self.lied;
+                    assert!(!forgot, "G3: {id} was handled, and the store does not know it any more");
+                    message.handled_formerly |= message.handled;
+                }
                 None => {
                     message.delivered_formerly = true;
                     message.handled_formerly |= message.handled;
@@ -398,14 +403,20 @@ impl Model {
             }
             Progress::Received => {
                 assert!(message.arrived, "G5: {id} is called received and never arrived");
-                assert!(!journals || message.received_durably, "R4: {id} is called received too early");
+                assert!(
+                    !journals || message.received_durably,
+                    "G5: {id} is called received too early (rule R4)"
+                );
             }
             Progress::Resolved(Outcome::Handled) => {
                 assert!(
                     message.handled && reliable,
                     "G5: {id} is called handled, and no application took it"
                 );
-                assert!(!journals || message.handled_durably, "R4: {id} is called handled too early");
+                assert!(
+                    !journals || message.handled_durably,
+                    "G5: {id} is called handled too early (rule R4)"
+                );
             }
             Progress::Resolved(Outcome::Rejected { reason }) => {
                 let untold = !message.handled || message.handled_formerly;
@@ -456,8 +467,8 @@ fn check_deadline(known: &Message, message: &Delivered, now: Instant) {
     assert!(now < bound, "G7: {id} is handed over {:?} after its deadline", now - latest);
     let told = message.deadline.unwrap_or_else(|| panic!("T1: {id} has lost its deadline"));
     assert!(told + ROUNDING >= earliest, "T1: {id} would expire {:?} too early", earliest - told);
-    assert!(told <= bound, "T1: {id} would expire {:?} too late", told - latest);
-    assert!(told > now, "T1: {id} is handed over after the deadline that it says");
+    assert!(told <= bound, "G7: {id} would expire {:?} too late (rule T1)", told - latest);
+    assert!(told > now, "G7: {id} is handed over after the deadline that it says");
 }
 
 pub(crate) fn mode_index(mode: Delivery) -> usize {

@@ -93,7 +93,8 @@ fn modes_a_sequenced_channel_hands_nothing_over_that_is_older() {
         world.run(ms(20));
         heard.extend(world.hear(Acceptor, "chat"));
     }
-    assert!(heard.is_sorted() && heard.len() > 5, "{heard:?}");
+    assert!(heard.is_sorted(), "G4: {heard:?}");
+    assert!(heard.len() > 5, "{heard:?}");
     assert!(world.stats(Acceptor, "chat").stale > 5);
 }
 
@@ -280,7 +281,7 @@ fn modes_a_newer_state_takes_the_place_of_one_that_is_not_taken() {
         world.run(secs(1));
         id
     });
-    assert_eq!(world.hear(Acceptor, "chat"), [2]);
+    assert_eq!(world.hear(Acceptor, "chat"), [2], "G4: an older state is handed over");
     world.run(secs(1));
     assert_eq!(world.outcome(Dialer, ids[0]), Some(Outcome::Superseded));
     assert_eq!(world.outcome(Dialer, ids[1]), Some(Outcome::Superseded));

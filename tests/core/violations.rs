@@ -80,10 +80,20 @@ fn assert_violation(frame: impl FnOnce(&mut World) -> Frame, reason: &str) {
     assert!(found.as_ref().is_some_and(|found| found.starts_with(reason)), "{found:?} for {frame:?}");
 }
 
+/// Nothing of what is beyond a bound is taken.
+fn assert_bound(frame: Frame, reason: &str) {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let link = world.dialer.machine.attached().expect("a link");
+    world.feed(link, Side::Acceptor, frame.clone());
+    let found = world.acceptor().and_then(|peer| peer.closed()).map(|closed| closed.reason);
+    assert!(found.as_ref().is_some_and(|found| found.starts_with(reason)), "G10: {found:?} for {frame:?}");
+    assert_violation(|_| frame, reason);
+}
+
 #[test]
 fn violations_end_the_session_with_their_reason() {
-    assert_violation(|_| data(0, 2000, 1), "more than the window allows");
-    assert_violation(|_| data(0, u64::MAX, 1), "more than the window allows");
+    assert_bound(data(0, 2000, 1), "more than the window allows");
+    assert_bound(data(0, u64::MAX, 1), "more than the window allows");
     assert_violation(|_| data(0, 0, LARGE + 1), "a large message in line with others");
     assert_violation(|_| body(0, 0, MAX_MESSAGE + 1, 0), "a message larger than this side allows");
     assert_violation(|w| sending(w, vec![lane(1, "chat", 0, None)]), "a label that is announced already");

@@ -144,7 +144,8 @@ fn a_client_that_comes_from_another_port_is_seen_to_do_so_at_once() {
         let rebind = Step::at(Duration::from_secs(6)).nat(NatStep::RebindPorts);
         let run = over(&path(rebind), seed, async |ends: Ends| {
             let start = Instant::now();
-            let (client, server) = ends.session(config()).await;
+            // No beat shows it before.
+            let (client, server) = ends.session(config().heartbeat(Duration::from_secs(60))).await;
             let ordered = ChannelConfig::new(Delivery::ReliableOrdered);
             let (out, _) = client.open("up", ordered.clone()).await.unwrap();
             let (_keep, _inbox) = server.open("up", ordered).await.unwrap();

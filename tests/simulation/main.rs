@@ -14,6 +14,7 @@
 //! | `forgotten` | what becomes of messages whose sender lost its memory |
 //! | `stores` | what a process has said, and what its successor remembers |
 //! | `dormant` | clients that are not heard, or go to the background |
+//! | `restart` | a server that is killed and started again |
 //! | `learning` | the adaptive heartbeat beside NATs that forget |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
 //! | `moves` | other networks, NATs that give another port every second, rebindings in a bulk transfer |
@@ -35,6 +36,7 @@ mod process;
 mod program;
 mod random;
 mod report;
+mod restart;
 #[path = "../core/rng.rs"]
 mod rng;
 mod run;

@@ -337,6 +337,7 @@ impl Ledger {
         book.attached.insert((who, session), now);
         if reset {
             book.resets.entry((who, session)).or_default().push(now);
+            book.doubt_adrift(now, who, session);
         }
     }
 

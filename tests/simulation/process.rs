@@ -274,7 +274,7 @@ impl Store for Disk {
     fn append(&self, batch: Batch) -> Storing<'_, ()> {
         Box::pin(async move {
             // A crash in the meantime finds it written, or not.
-            if batch.number % 3 == 0 {
+            if batch.number.is_multiple_of(3) {
                 self.sessions.append(batch).await?;
                 tokio::time::sleep(self.delay).await;
                 return Ok(());

@@ -198,10 +198,11 @@ async fn end(stage: &Stage, close: Close) {
     let closed = close_sessions(stage, close).await;
     let limit = stage.ledger.now() + FAREWELL;
     loop {
-        let sessions = stage.sessions();
-        let left = sessions.keys().filter(|(_, session)| closed.contains(session)).map(|(who, _)| who.name());
-        let left: Vec<_> = left.collect();
-        drop(sessions);
+        let left: Vec<_> = {
+            let sessions = stage.sessions();
+            let left = sessions.keys().filter(|(_, session)| closed.contains(session));
+            left.map(|(who, _)| who.name()).collect()
+        };
         if left.is_empty() {
             return;
         }

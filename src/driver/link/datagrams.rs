@@ -26,6 +26,10 @@ const URGENT: usize = 4;
 /// lets the peer answer a new address in full (section 8.1).
 const PROBE: usize = 1150;
 
+/// Between two pieces of a message others leave: out of so many behind it, and so many bytes.
+const GIVES_WAY: usize = 64;
+const GIVES_WAY_BYTES: usize = 4 * PROBE;
+
 /// See the module.
 pub(super) struct Datagrams {
     urgent: VecDeque<Urgent>,
@@ -199,8 +203,29 @@ impl Datagrams {
                 if let Some(item) = queue.front_mut() {
                     item.cut = Some(rest);
                 }
+                give_way(queue);
                 0
             }
+        }
+    }
+}
+
+/// The message in front is cut, and one of its pieces has left: others go next, a piece of those that are cut as well, up to a
+/// few datagrams. Those of its own channel stay behind it, because it may be worth nothing after them.
+fn give_way(queue: &mut VecDeque<Item>) {
+    let Some(channel) = queue.front().map(|cut| cut.data.channel) else { return };
+    let (mut passed, mut bytes) = (0, 0);
+    for at in 1..queue.len().min(GIVES_WAY) {
+        if queue.get(at).is_some_and(|item| item.data.channel == channel) {
+            continue;
+        }
+        if bytes > GIVES_WAY_BYTES {
+            break;
+        }
+        if let Some(item) = queue.remove(at) {
+            bytes += item.data.payload.len().min(PROBE);
+            queue.insert(passed, item);
+            passed += 1;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The heart through beats, answers, silence and doubt.
+//! Hearts beside a path that answers, or does not.
 
 use super::*;
 

@@ -44,8 +44,8 @@ impl Scene {
                     self.remembered = Some(lifetime);
                 }
             }
-            assert_eq!(self.running.len(), self.learner.stats().probing);
         }
+        assert_eq!(self.running.len(), self.learner.stats().probing);
     }
 
     /// Goes to the next moment at which something happens, at the latest to `end`. Probes find what `find` says.

@@ -81,16 +81,6 @@ impl Machine {
         self.rhythm.learner.as_ref().is_some_and(Learner::is_learning)
     }
 
-    /// The dialer's address on this link is another one (acceptor).
-    pub fn handle_address_change(&mut self, link: LinkId) {
-        let Some(attached) = self.attached.as_mut().filter(|attached| attached.link == link) else { return };
-        if self.role == Role::Acceptor {
-            attached.address_changes += 1;
-            let changes = attached.address_changes;
-            self.transmit(link, Control::AddressSeen(AddressSeen { changes }));
-        }
-    }
-
     // ---- from the peer ----
 
     pub(super) fn handle_address_seen(&mut self, link: LinkId, seen: AddressSeen, now: Instant) {
@@ -190,6 +180,14 @@ impl Machine {
     }
 
     // ---- what is told ----
+
+    /// The peer's address on the attached link is another one: an acceptor tells its dialer.
+    pub(super) fn tell_address_change(&mut self) {
+        let Some(attached) = self.attached.as_mut().filter(|_| self.role == Role::Acceptor) else { return };
+        attached.address_changes += 1;
+        let (link, changes) = (attached.link, attached.address_changes);
+        self.transmit(link, Control::AddressSeen(AddressSeen { changes }));
+    }
 
     /// The lease that a beat promises.
     pub(super) fn promise(&self) -> u8 {

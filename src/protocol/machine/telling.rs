@@ -321,7 +321,7 @@ impl Machine {
         self.check_drained(now);
     }
 
-    /// Whether the peer claims to have more than this side has sent.
+    /// Whether the peer claims to have what this side has never sent.
     fn is_beyond(&self, key: ChannelKey, lane: &ReceivingLane) -> bool {
         let Some(local) = self.channels.get(key).and_then(|channel| channel.local.as_ref()) else {
             return false;
@@ -335,7 +335,15 @@ impl Machine {
             return true;
         }
         let highest = [lane.received_below, lane.handled_below, last(&lane.received), last(&lane.handled)];
-        highest.into_iter().chain(verdicts).any(|end| end > local.outbox.next())
+        if highest.into_iter().chain(verdicts).any(|end| end > local.outbox.next()) {
+            return true;
+        }
+        // Its number may have been given before, to a message that a journal has forgotten.
+        let below = [(0, lane.received_below), (0, lane.handled_below)];
+        let verdicts = lane.verdicts.iter().map(|verdict| (verdict.start, verdict.end));
+        let ranges = lane.received.iter().chain(&lane.handled).copied();
+        let mut claimed = below.into_iter().chain(verdicts).chain(ranges);
+        local.outbox.mode().is_reliable() && claimed.any(|(start, end)| local.outbox.never_wrote(start, end))
     }
 
     fn handle_receiving_lane(&mut self, key: ChannelKey, mut lane: ReceivingLane, now: Instant) {

@@ -46,6 +46,8 @@ impl Outbox {
         let starts = std::iter::once(below).chain(ranges.iter().map(|&(_, end)| end));
         let ends = ranges.iter().map(|&(start, _)| start).chain([end]);
         let gaps: Vec<_> = starts.zip(ends).filter(|(start, end)| start < end).collect();
+        gaps.iter().for_each(|&(start, end)| self.note_missing(start, end));
+        self.acknowledged = self.acknowledged.min(handled_below);
         if !gaps.iter().any(|&(start, end)| self.has_received_in(start, end)) {
             return count;
         }
@@ -53,7 +55,6 @@ impl Outbox {
             self.doubt(start, end.min(self.written_below), redeliver, &mut count);
         }
         self.received = RangeSet::all_below(self.received.below().min(below).max(self.floor()));
-        self.acknowledged = self.acknowledged.min(handled_below);
         self.rewind();
         count
     }
@@ -62,11 +63,18 @@ impl Outbox {
         self.entries.range(start, end).any(|entry| entry.state == State::Received)
     }
 
+    /// The peer has nothing from `start` to `end`. What is over there it may have handled and forgotten: it is to hear that
+    /// it does not come again.
+    fn note_missing(&mut self, start: Sequence, end: Sequence) {
+        let over = self.resolved.above().iter().copied().chain([(0, self.resolved.below())]);
+        let missing = over.filter(|&(first, after)| first < end && after > start);
+        let last = missing.map(|(_, after)| after.min(end)).max();
+        self.exception_below = self.exception_below.max(last.unwrap_or(0));
+    }
+
     /// Of the unresolved messages from `start` to `end` that were written nothing is known any more.
     fn doubt(&mut self, start: Sequence, end: Sequence, redeliver: bool, count: &mut ResetCount) {
-        // What was handled between them the peer may have forgotten too: it is to hear that it does not come again.
-        let forgotten = self.resolved.above().iter().map(|&(_, end)| end).take_while(|&after| after <= end);
-        self.exception_below = self.exception_below.max(forgotten.last().unwrap_or(0));
+        self.note_missing(start, end);
         let mut unknown = Vec::new();
         let current = if self.mode == Delivery::ReliableLatest { self.next.saturating_sub(1) } else { 0 };
         for entry in self.entries.range_mut(start, end).filter(|entry| entry.written) {

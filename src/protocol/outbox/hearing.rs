@@ -6,6 +6,13 @@ use crate::id::Sequence;
 use crate::wire::Why;
 
 impl Outbox {
+    /// Whether the peer cannot have `start..end`, because of some of it nothing was ever written to a link.
+    pub fn never_wrote(&self, start: Sequence, end: Sequence) -> bool {
+        let unwritten = |entry: &super::Entry| entry.state != State::Resolved && !entry.written;
+        let news = self.received.missing(start.max(self.floor()), end.min(self.next));
+        news.into_iter().any(|(start, end)| self.entries.range(start, end).any(unwritten))
+    }
+
     /// The peer's session holds `start..end`. With a durable peer the payloads are freed (rule R3).
     pub fn on_received(&mut self, start: Sequence, end: Sequence, durable: bool) {
         let (floor, end) = (self.floor(), end.min(self.next));

@@ -31,6 +31,9 @@ pub(crate) enum Extent {
     Full,
 }
 
+/// What a case does in a lab.
+type Run = dyn Fn(&mut Lab, Course) -> Result<Figures, Problem> + Send + Sync;
+
 /// A row of the table.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -44,7 +47,7 @@ pub(crate) struct Case {
     pub(crate) only_measured: Option<&'static str>,
     /// How much of a CPU it takes, in per cent.
     pub(crate) load: u32,
-    pub(crate) run: Box<dyn Fn(&mut Lab, Course) -> Result<Figures, Problem> + Send + Sync>,
+    pub(crate) run: Box<Run>,
 }
 
 impl Case {

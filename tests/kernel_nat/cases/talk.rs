@@ -12,8 +12,11 @@ use crate::process::{Problem, Process, example, now};
 const EVERY: Duration = Duration::from_millis(250);
 const LINES: usize = 160;
 
+/// Something that is done to the network.
+type Blow = fn(&mut Lab) -> Result<(), Problem>;
+
 /// What happens, and when.
-const HAPPENS: [(Duration, fn(&mut Lab) -> Result<(), Problem>); 4] = [
+const HAPPENS: [(Duration, Blow); 4] = [
     (Duration::from_secs(5), |lab| lab.nat.rebind(Anew::Port)),
     (Duration::from_secs(12), |lab| lab.move_to(Network::B)),
     // An elevator, and its door.

@@ -3,7 +3,7 @@
 use bowline::id::MessageId;
 use bowline::{Delivery, SessionId};
 use bowline_netsim::Time;
-use bowline_netsim::history::Sent;
+use bowline_netsim::history::{self, Sent};
 
 use super::{Attempt, Book, Ledger, lane_id, peer};
 use crate::world::Who;
@@ -55,7 +55,7 @@ impl Ledger {
             if *from == who.other() {
                 lane.last = None;
                 lane.attempts.clear();
-                lane.inherited |= keeps;
+                lane.inherited = true;
             }
         }
         book.crashes.push((who, now));
@@ -108,6 +108,20 @@ impl Book {
                 }
             }
         }
+    }
+
+    /// A sender that began again hears that its peer has forgotten. What its predecessor sent may be in doubt, and nobody is
+    /// there to be told.
+    pub(super) fn doubt_adrift(&mut self, now: Time, who: Who, session: SessionId) {
+        let Self { adrift, lanes, history, .. } = self;
+        adrift.retain(|id| {
+            let lane = lanes.get(&lane_id(who, *id)).filter(|_| id.session == session);
+            if let Some(lane) = lane {
+                let message = lane.key.message(id.epoch.value(), id.sequence);
+                history.receipt(now, message, history::Outcome::Unknown);
+            }
+            lane.is_none()
+        });
     }
 
     /// The sender of a message began again: nobody waits for its receipt, but unless it says itself why not it arrives.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::Case;
-use crate::history::record::{ChannelKey, Life, MessageKey, Outcome};
+use crate::history::record::{ChannelKey, Life, MessageKey, Mode, Outcome};
 use crate::history::verdict::Guarantee::G4;
 use crate::history::{Channel, Seen};
 use crate::time::Time;
@@ -13,6 +13,7 @@ use crate::time::Time;
 #[derive(Default)]
 struct Progress {
     newest: Option<u64>,
+    newest_at: Time,
     /// What it was told not to wait for, and when.
     skipped: BTreeMap<u64, Time>,
     /// When a later epoch took over.
@@ -47,7 +48,9 @@ impl Case<'_> {
                     }
                     let progress = epochs.entry(*epoch).or_default();
                     self.handover(channel, *at, key.message(*epoch, *sequence), progress);
-                    progress.newest = progress.newest.max(Some(*sequence));
+                    if progress.newest.is_none_or(|newest| newest < *sequence) {
+                        (progress.newest, progress.newest_at) = (Some(*sequence), *at);
+                    }
                 }
                 // G4 speaks of first deliveries.
                 Seen::Handover { .. } => {}
@@ -65,7 +68,10 @@ impl Case<'_> {
         let MessageKey { channel: key, epoch, sequence } = message;
         let newest = progress.newest;
         // The same number again is a duplicate, which G3 looks after.
-        let rises = newest.is_none_or(|newest| newest <= sequence);
+        let rises = newest.is_none_or(|newest| newest <= sequence)
+            // A state that its predecessor was given may be one of which the store had not heard.
+            || channel.mode == Mode::ReliableLatest
+                && self.restarted_between(&channel.to, progress.newest_at, at);
         self.expect(rises, G4, at, message, || {
             format!("handed over after message {}", newest.unwrap_or_default())
         });

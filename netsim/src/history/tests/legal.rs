@@ -145,6 +145,13 @@ fn a_process_takes_again_what_its_store_did_not_have() {
     scene.take(20, 1).take(20, 2).tell(30, 1, Handled).tell(30, 2, Handled);
     scene.keeps("both again, in order", &[G3, G4, G5]);
 
+    // An older state, when the store had not heard of the newer one.
+    let mut scene = Scene::new(ReliableLatest);
+    scene.send(0, 1).send(1, 2).take(10, 2);
+    scene.history.restarted(ms(12), BOB);
+    scene.take(20, 1).tell(30, 1, Handled).take(40, 2).tell(50, 2, Handled);
+    scene.keeps("an older one and a newer one", &[G3, G4, G5]);
+
     let mut scene = Scene::new(ReliableOrdered);
     let message = scene.send(0, 1).take(10, 1).m(1);
     scene.history.withdrawn(ms(11), message);

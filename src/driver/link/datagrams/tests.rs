@@ -113,6 +113,29 @@ async fn what_fits_no_datagram_is_cut_or_goes_on_a_stream() {
 }
 
 #[tokio::test]
+async fn a_message_in_pieces_lets_other_channels_go_in_between_and_its_own_go_behind_it() {
+    let mut streams = Streams::new(pair(1).await.writing);
+    let large = |channel| data(channel, 0, 2500, Carrier::Fragments);
+    let small = |channel, sequence| data(channel, sequence, 10, Carrier::Fragments);
+    let all = [large(1), small(1, 1), large(2), small(3, 0), small(3, 1), small(2, 1)];
+    let room: usize = all.iter().map(|data| link_room(data.payload.len())).sum();
+    let mut datagrams = queue(all);
+    let mut freed = 0;
+    let leave = |bytes: Bytes| match decode(bytes, LIMITS).unwrap() {
+        Datagram::Fragment(body) => format!("{}@{}", body.channel.0, body.offset / 900),
+        Datagram::Messages(messages) => {
+            let names = messages.map(Result::unwrap).map(|data| data.channel.0.to_string());
+            names.collect::<Vec<_>>().join("+")
+        }
+        other => panic!("{other:?}"),
+    };
+    let left = std::iter::from_fn(|| next(&mut datagrams, &mut streams, 1000, &mut freed)).map(leave);
+    let left: Vec<String> = left.collect();
+    assert_eq!(left, ["1@0", "2@0", "3+3", "1@1", "2@1", "1@2", "2@2", "1", "2"]);
+    assert_eq!(freed, room);
+}
+
+#[tokio::test]
 async fn a_message_that_not_even_fragments_can_carry_gives_its_room_back() {
     let mut streams = Streams::new(pair(1).await.writing);
     let mut datagrams = queue([data(1, 0, 100, Carrier::Fragments), data(1, 1, 1, Carrier::Fragments)]);
