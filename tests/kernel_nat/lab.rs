@@ -104,6 +104,11 @@ impl Lab {
             Network::B => ("eth0", "eth1"),
         };
         self.ip("client", &format!("link set {there} up"))?;
+        let show = ["-n", &self.host("client"), "link", "show", "dev", there];
+        // A cable that was just plugged in carries nothing for up to a second, which is not what is measured.
+        while !tool("ip", &show, "")?.contains("state UP") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.route(network)?;
         self.ip("client", &format!("link set {gone} down"))
     }

@@ -256,12 +256,12 @@ fn blackout(
         let moment = LEAD + apart * number + course.between(0, 500);
         drive.wait(moment)?;
         at.push(drive.elapsed());
-        lab.block(true)?;
+        lab.nat.block(true)?;
         let blocked = now();
         drive.wait(drive.elapsed() + dark)?;
         // At least so long: who knows when within a command it takes effect.
         dark_for.push(now() - blocked);
-        lab.block(false)?;
+        lab.nat.block(false)?;
     }
     let outcome = drive.finish()?;
     outcome.nothing_lost()?;
