@@ -104,10 +104,14 @@ impl Lab {
             Network::B => ("eth0", "eth1"),
         };
         self.ip("client", &format!("link set {there} up"))?;
-        let show = ["-n", &self.host("client"), "link", "show", "dev", there];
+        let nat = if network == Network::A { "nat-a" } else { "nat-b" };
         // A cable that was just plugged in carries nothing for up to a second, which is not what is measured.
-        while !tool("ip", &show, "")?.contains("state UP") {
-            std::thread::sleep(Duration::from_millis(5));
+        for (host, interface) in [("client", there), (nat, "in0")] {
+            while !tool("ip", &["-n", &self.host(host), "link", "show", "dev", interface], "")?
+                .contains("state UP")
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         self.route(network)?;
         self.ip("client", &format!("link set {gone} down"))
