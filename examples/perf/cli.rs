@@ -172,7 +172,10 @@ fn heartbeat(given: &str) -> Result<HeartbeatPolicy, String> {
     match given {
         "adaptive" => Ok(HeartbeatPolicy::adaptive(Power::Mains)),
         "adaptive-battery" => Ok(HeartbeatPolicy::adaptive(Power::Battery)),
-        interval => seconds(interval).map(HeartbeatPolicy::Fixed),
+        given => match seconds(given) {
+            Ok(interval) => Ok(HeartbeatPolicy::Fixed(interval)),
+            Err(wrong) => Err(format!("{wrong}, or `adaptive`, or `adaptive-battery`")),
+        },
     }
 }
 
@@ -221,6 +224,7 @@ mod tests {
         for (words, named) in [
             ("--count 5 --seconds 5", &["--count", "--seconds"][..]),
             ("--count 0", &["--count 0"]),
+            ("--heartbeat sometimes", &["--heartbeat", "number of seconds", "`mains`"]),
             ("--seconds 0", &["--seconds", "at least"]),
             ("--seconds nan", &["--seconds", "number of seconds"]),
             ("--pattern flow --rate 0", &["--rate 0", "above 0"]),
