@@ -110,7 +110,7 @@ fn leave(world: &mut World) {
     for side in sides {
         for label in LABELS {
             let there = world.is_channel_there(side, label);
-            assert!(!there, "C1: {label} is not forgotten by the {side:?} {}", figures(world));
+            assert!(!there, "G13: {label} is not forgotten by the {side:?} (rule C1) {}", figures(world));
             world.tally.forgotten_channels += 1;
         }
     }
