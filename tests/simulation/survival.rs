@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bowline::{ChannelConfig, Config, Delivery, ReconnectPolicy, Session};
+use bowline::{ChannelConfig, Config, Delivery, Event, ReconnectPolicy, Session};
 use bowline_netsim::quic::Finished;
 use bowline_netsim::{Conditions, NatConfig, NatStep, Scenario, Step};
 use bytes::Bytes;
@@ -188,6 +188,31 @@ fn after_a_minute_of_nothing_messages_flow_within_a_step_of_the_backoff() {
         after_blackout(over(&path(0.0, blackout(60)), seed, run).output.expect("in time"), 60)
     };
     judge("blackout-60s", (0..5).map(after).collect(), 1300);
+}
+
+#[test]
+fn every_loss_of_a_link_that_lived_starts_from_the_first_wait() {
+    let again = Step::at(3 * EVENT).lasting(Duration::from_secs(5)).both(Conditions::new().block(true));
+    let run = async |ends: Ends| {
+        let (client, _server) = ends.session(config()).await;
+        let mut events = client.events();
+        let mut first_attempts = Vec::new();
+        let mut last = 0;
+        let end = Instant::now() + Duration::from_secs(30);
+        while let Ok(Some(event)) = tokio::time::timeout_at(end, events.next()).await {
+            match event {
+                Event::Reconnecting { attempt, .. } if last == 0 => {
+                    first_attempts.push(attempt);
+                    last = attempt;
+                }
+                Event::Resumed { .. } | Event::Recovered => last = 0,
+                _ => {}
+            }
+        }
+        first_attempts
+    };
+    let first_attempts = over(&path(0.0, blackout(5)).step(again), 1, run).output.expect("in time");
+    assert_eq!(first_attempts, [1, 1]);
 }
 
 /// How long something takes to arrive that the server says so long after the event, when nothing was said before it for a while.

@@ -34,7 +34,7 @@ use crate::wire::{Confirm, Control, Frame, Health, Hello, Refuse, Retry, VERSION
 /// Hellos that one link may say before one is accepted.
 const MAX_HELLOS: u32 = 4;
 /// A link that lived this long was a success: the next loss starts from the first wait.
-const STEADY: Duration = Duration::from_secs(1);
+pub(super) const STEADY: Duration = Duration::from_secs(1);
 /// Links of one session that may wait for their Hello to be judged.
 const MAX_WAITING: usize = 4;
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::attach::STEADY;
 use super::{Attached, Machine};
 use crate::error::{CloseCode, CloseReason, Side};
 use crate::protocol::backoff::Attempt;
@@ -305,6 +306,9 @@ impl Machine {
             }
             // The old link stays, and may still come back to life, until a new one is welcomed (rule S5).
             Pulse::Dead => {
+                if self.detached_since.is_none() && now >= attached.since + STEADY {
+                    self.redial.backoff.reset();
+                }
                 self.detached_since.get_or_insert(now);
                 self.plan_redial(now);
             }
