@@ -25,9 +25,6 @@ impl Program {
     }
 }
 
-/// What the server has said until now is read within this time.
-const LAST_WORDS: Duration = Duration::from_millis(50);
-
 /// A run under way.
 #[derive(Debug)]
 pub(crate) struct Drive {
@@ -65,6 +62,11 @@ impl Drive {
         Ok(Self { program, server, client, began })
     }
 
+    /// How long ago the measured part began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        now() - self.began
+    }
+
     /// The moment so long after the measured part began.
     pub(crate) fn moment(&self, after: Duration) -> Instant {
         self.began + after
@@ -93,7 +95,10 @@ impl Drive {
         if code != Some(0) || !stderr.is_empty() {
             return Err(format!("the code is {code:?}: {stderr} {}", summary["broken"]).into());
         }
-        self.server.listen(now() + LAST_WORDS)?;
+        if self.program == Program::Bowline {
+            // What it has seen was said before.
+            self.server.event("closed")?;
+        }
         Ok(Outcome {
             server_events: std::mem::take(&mut self.server.events),
             program: self.program,
@@ -167,6 +172,14 @@ impl Outcome {
             within.map(|(_, length)| *length).max().unwrap_or_default()
         };
         (0..starts.len()).map(longest).collect()
+    }
+
+    /// When something of a kind first happened to the client, by its own clock.
+    pub(crate) fn told_at(&self, kind: &str) -> Result<Duration, Problem> {
+        let said = self.events.iter().find(|said| said.is(kind));
+        let ms =
+            said.and_then(|said| said.event["ms"].as_u64()).ok_or_else(|| format!("nothing was {kind}"))?;
+        Ok(Duration::from_millis(ms))
     }
 
     /// When the client first said something of a kind, so long after the measured part began.

@@ -104,6 +104,15 @@ impl Lab {
             Network::B => ("eth0", "eth1"),
         };
         self.ip("client", &format!("link set {there} up"))?;
+        let nat = if network == Network::A { "nat-a" } else { "nat-b" };
+        // A cable that was just plugged in carries nothing for up to a second, which is not what is measured.
+        for (host, interface) in [("client", there), (nat, "in0")] {
+            while !tool("ip", &["-n", &self.host(host), "link", "show", "dev", interface], "")?
+                .contains("state UP")
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         self.route(network)?;
         self.ip("client", &format!("link set {gone} down"))
     }

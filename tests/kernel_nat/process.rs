@@ -16,7 +16,7 @@ use crate::sandbox::path;
 pub(crate) type Problem = Box<dyn Error + Send + Sync>;
 
 /// How long a program may say nothing at all. Reached only when something is wrong.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[allow(clippy::disallowed_methods, reason = "the lab measures")]
 pub(crate) fn now() -> Instant {

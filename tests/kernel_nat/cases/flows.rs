@@ -90,8 +90,8 @@ fn rebindings() -> Vec<Case> {
                 lab.nat.lose(5.0)?;
                 let mut at = Vec::new();
                 for event in 0..events {
-                    at.push(LEAD + Duration::from_millis(1200) * event + course.between(0, 200));
-                    drive.wait(at[event as usize])?;
+                    drive.wait(LEAD + Duration::from_millis(1200) * event + course.between(0, 200))?;
+                    at.push(drive.elapsed());
                     lab.nat.forget()?;
                 }
                 gaps(&drive.finish()?, &at, events / 2)
@@ -214,7 +214,7 @@ fn repeated(
     for number in 0..events {
         let moment = LEAD + apart * number + course.between(0, 500);
         drive.wait(moment)?;
-        at.push(moment);
+        at.push(drive.elapsed());
         event(lab)?;
     }
     if loss_percent > 0.0 {
@@ -255,13 +255,13 @@ fn blackout(
     for number in 0..events {
         let moment = LEAD + apart * number + course.between(0, 500);
         drive.wait(moment)?;
-        lab.block(true)?;
+        at.push(drive.elapsed());
+        lab.nat.block(true)?;
         let blocked = now();
-        drive.wait(moment + dark)?;
+        drive.wait(drive.elapsed() + dark)?;
         // At least so long: who knows when within a command it takes effect.
         dark_for.push(now() - blocked);
-        lab.block(false)?;
-        at.push(moment);
+        lab.nat.block(false)?;
     }
     let outcome = drive.finish()?;
     outcome.nothing_lost()?;

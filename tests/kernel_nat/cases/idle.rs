@@ -27,10 +27,10 @@ pub(super) fn cases() -> Vec<Case> {
             20,
             &[max("delivered_ms", HEARTBEAT_MS + 200.0)],
             |lab, course| {
-                pushes(lab, course, 3, |lab, drive, course, push| {
+                latency(&pushes(lab, course, 3, |lab, drive, course, push| {
                     drive.wait(push - course.between(100, 2500))?;
                     lab.nat.rebind(Anew::Port)
-                })
+                })?)
             },
         ),
         Case::new(
@@ -39,23 +39,25 @@ pub(super) fn cases() -> Vec<Case> {
             20,
             &[max("delivered_ms", HEARTBEAT_MS + 1000.0)],
             |lab, course| {
-                pushes(lab, course, 2, |lab, drive, course, push| {
+                latency(&pushes(lab, course, 2, |lab, drive, course, push| {
                     drive.wait(push - course.between(100, 6000))?;
                     lab.move_to(Network::B)
-                })
+                })?)
             },
         ),
         Case::new(
             "move-idle-hint",
             "the same with a hint",
             20,
-            &[max("delivered_ms", 150.0)],
+            &[max("resumed_ms", 150.0), max("delivered_ms", 150.0)],
             |lab, course| {
-                pushes(lab, course, 2, |lab, drive, course, push| {
-                    drive.wait(push - course.between(20, 100))?;
+                let outcome = pushes(lab, course, 2, |lab, drive, course, push| {
+                    drive.wait(push - course.between(200, 400))?;
                     lab.move_to(Network::B)?;
                     drive.client.say("network-changed")
-                })
+                })?;
+                let (hint, resumed) = (outcome.told_at("hint")?, outcome.told_at("resumed")?);
+                Ok(latency(&outcome)?.times("resumed_ms", [resumed.saturating_sub(hint)]))
             },
         ),
     ];
@@ -69,7 +71,7 @@ fn pushes(
     mut course: Course,
     events: u32,
     mut before: impl FnMut(&mut Lab, &mut Drive, &mut Course, Duration) -> Result<(), Problem>,
-) -> Result<Figures, Problem> {
+) -> Result<Outcome, Problem> {
     lab.reset(Kind::Restricted)?;
     // The first is said at once, and shows that all is well. Between two things that are done is a beat.
     let run = format!("{PUSHES} --hints --count {}", events);
@@ -79,7 +81,12 @@ fn pushes(
     }
     let outcome = drive.finish()?;
     outcome.moved(events - 1)?;
-    Ok(Figures::new().times("delivered_ms", [delivered(&outcome)?]))
+    Ok(outcome)
+}
+
+/// The figure of most of these cases.
+fn latency(outcome: &Outcome) -> Result<Figures, Problem> {
+    Ok(Figures::new().times("delivered_ms", [delivered(outcome)?]))
 }
 
 fn delivered(outcome: &Outcome) -> Result<Duration, Problem> {
