@@ -9,8 +9,8 @@
 //!
 //! A beat is due one interval after the last *evidence* that something this side sent has arrived: an answer, an
 //! acknowledgement by the peer's session, or a moved count of received QUIC ACK frames. So acknowledged traffic
-//! replaces beats, and inbound traffic alone never does, because it neither proves nor refreshes a NAT's mapping.
-//! The first beat follows an attach at once, since only a beat tells the peer the interval (the lease). The interval may
+//! replaces beats, and inbound traffic alone never does, because it neither proves nor refreshes a NAT's mapping. Messages
+//! that the peer does not acknowledge in time bring a beat about, which asks why. The first beat follows an attach at once, since only a beat tells the peer the interval (the lease). The interval may
 //! change: a shorter one holds at once, a longer one when the peer has answered the beat that promises it.
 //!
 //! Many dialers may attach in the same moment, when a server has come back. So every interval is shortened by up to a
@@ -37,6 +37,9 @@ const PTO_MIN: Duration = Duration::from_millis(100);
 /// What the peer has seen of a beat is told within this.
 const NEWS_WITHIN: Duration = Duration::from_secs(2);
 
+/// A peer may take this long to acknowledge what it has received, beyond the time of a beat's answer.
+const ACK_DELAY: Duration = Duration::from_millis(50);
+
 /// By how many tenths so many first intervals are shortened at most.
 const SPREADING: (u8, u32) = (4, 5);
 
@@ -59,6 +62,8 @@ pub struct Heart {
     /// Shortens this interval at random, so that many dialers do not beat together.
     jitter: u8,
     last_sample: Option<(Instant, u64)>,
+    /// When something was written that the peer acknowledges, and until when that may take.
+    asked: Option<(Instant, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +122,7 @@ impl Heart {
             woke: None,
             jitter: 0,
             last_sample: None,
+            asked: None,
         }
     }
 
@@ -152,7 +158,8 @@ impl Heart {
     /// The next time that `poll` may want something.
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
-            State::Resting { due } | State::Suspect { due, .. } => Some(due),
+            State::Resting { due } => Some(self.asked.map_or(due, |(_, until)| due.min(until))),
+            State::Suspect { due, .. } => Some(due),
             State::Waiting { overdue } => Some(overdue),
             State::Dead => None,
         }
@@ -173,6 +180,13 @@ impl Heart {
             _ if !moved => {}
             true => self.ask_again(now),
             false => drop(self.proved(since.max(self.evidence.unwrap_or(since)))),
+        }
+    }
+
+    /// Something was written that the peer will acknowledge. If it does not in time, a beat asks why.
+    pub fn ask(&mut self, rtt: Duration, now: Instant) {
+        if matches!(self.state, State::Resting { .. }) {
+            self.asked.get_or_insert((now, now + ACK_DELAY + answer_time(rtt)));
         }
     }
 
@@ -205,6 +219,7 @@ impl Heart {
 
     fn proved(&mut self, at: Instant) -> bool {
         let suspect = self.is_suspect();
+        self.asked = self.asked.filter(|(since, _)| *since > at);
         let before = self.evidence.replace(at);
         if before.is_some_and(|before| at.saturating_duration_since(before) >= self.interval / 2) {
             self.woke = Some(at);
@@ -259,7 +274,7 @@ impl Heart {
         self.jitter = jitter;
         let (probes, mute, first) = match self.state {
             State::Resting { .. } => {
-                self.beats = self.beats.saturating_add(1);
+                (self.beats, self.asked) = (self.beats.saturating_add(1), None);
                 self.state = State::Waiting { overdue: now + answer_time(rtt) };
                 return Some(Pulse::Beat { parity: self.turn() });
             }
@@ -289,7 +304,8 @@ impl Heart {
         match &mut self.state {
             State::Waiting { overdue } => *overdue = now + answer_time(rtt),
             State::Suspect { due, .. } => *due = now + probe_timeout(rtt),
-            State::Resting { .. } | State::Dead => {}
+            State::Resting { .. } => self.asked = None,
+            State::Dead => {}
         }
     }
 }

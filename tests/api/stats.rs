@@ -97,6 +97,7 @@ async fn a_session_counts_its_connections_and_what_it_sent_again() {
         drop(line.out.send("lost at first").await.unwrap());
     }
     assert_eq!(dialed.stats().unresolved, 5);
+    until("all given to the network", || line.out.stats().outbox_delay.is_zero()).await;
     let dropped = relay.counts().dropped;
     within("a loss", relay.until(|counts| counts.dropped > dropped)).await;
     dialed.network_changed();

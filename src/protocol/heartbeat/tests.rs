@@ -229,3 +229,23 @@ fn a_shorter_interval_holds_at_once() {
     heart.set_interval(INTERVAL / 2, later);
     assert_eq!(heart.promise(), INTERVAL / 2);
 }
+
+#[test]
+fn what_nobody_acknowledges_is_asked_about() {
+    let (mut heart, now) = started();
+    heart.poll(now, RTT, 0, 0);
+    heart.answered(true, now);
+    let at = |ms| now + Duration::from_millis(ms);
+    heart.ask(RTT, at(1000));
+    heart.evidence(at(1100));
+    assert_eq!(heart.poll(at(5000), RTT, 1, 0), None, "that was acknowledged");
+    heart.sample(7, at(5000));
+    heart.ask(RTT, at(6000));
+    heart.ask(RTT, at(6200));
+    // It came after the last sample, but perhaps before the message was written.
+    heart.sample(8, at(6250));
+    assert_eq!(heart.deadline(), Some(at(6000) + ACK_DELAY + ANSWER_MIN));
+    assert!(heart.poll(at(6300), RTT, 1, 0).is_some());
+    assert!(!heart.is_suspect(), "only its answer can be missed");
+    assert!(matches!(heart.poll(at(6550), RTT, 2, 0), Some(Pulse::Probe { first: true, .. })));
+}

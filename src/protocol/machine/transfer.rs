@@ -96,6 +96,7 @@ impl Machine {
                 Part::Records | Part::Bodies => None,
             };
             let (settles, bodies) = (local.outbox.has_changes(), local.outbox.has_body());
+            let asks = part == Part::Records && local.outbox.mode().is_reliable();
             let cost = next.as_ref().map(|(_, bytes)| link_room(*bytes) as i64);
             self.channels.spend(key, cost);
             // Passing the place of a large message in the row lets it be written. One that is out of credit waits for news.
@@ -111,6 +112,9 @@ impl Machine {
             }
             if let Some(attached) = self.attached.as_mut() {
                 attached.room -= cost;
+                if let Some(heart) = attached.heart.as_mut().filter(|_| asks) {
+                    heart.ask(attached.sample.rtt, now);
+                }
             }
             return Some((frame, priority));
         }
