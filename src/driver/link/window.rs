@@ -25,6 +25,9 @@ const BESIDE: Duration = Duration::from_secs(1);
 /// How far the round trip may exceed seventeen sixteenths of the shortest: what timers and schedulers do by themselves.
 const SLACK: Duration = Duration::from_micros(250);
 
+/// On a path shorter than this the least window is half a gigabit a second and more, and round trips are those of schedulers.
+const NEAR: Duration = Duration::from_millis(1);
+
 /// The steps of the window, as parts of it: down, up, and up as long as it has never been too large.
 const DOWN: u64 = 8;
 const UP: u64 = 32;
@@ -114,9 +117,12 @@ impl SendWindow {
             self.giving_way = None;
             return most;
         }
+        let shortest = self.shortest.map_or(rtt, |(shortest, _)| shortest);
+        if shortest < NEAR {
+            return most.min(WINDOW_MIN);
+        }
         let bytes = self.bytes.min(most);
         let since = self.adjusted.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
-        let shortest = self.shortest.map_or(rtt, |(shortest, _)| shortest);
         let is_crowded = rtt > shortest * 17 / 16 + SLACK;
         // What a smaller window does shows a round trip later.
         if since < if is_crowded { 2 * rtt } else { rtt } {
@@ -215,6 +221,13 @@ mod tests {
             step(41);
         }
         assert_eq!(step(41), MOST);
+    }
+
+    #[test]
+    fn on_a_short_path_the_least_window_is_enough_beside_messages() {
+        let (mut window, mut now) = window(MOST);
+        window.note_rtt(Duration::from_micros(80), now);
+        assert_eq!(step(&mut window, &mut now, 5), WINDOW_MIN);
     }
 
     #[test]

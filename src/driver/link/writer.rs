@@ -171,6 +171,9 @@ impl Writer {
         if !self.lost {
             let (messages, pieces) = std::mem::take(&mut self.pushed);
             self.window.note(messages, pieces, now);
+            if pieces {
+                self.window.refresh(&self.connection, now);
+            }
             self.poll_control(cx);
             if let Err(Lost) = self.poll_messages(cx, now) {
                 self.lost = true;
