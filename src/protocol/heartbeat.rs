@@ -37,8 +37,9 @@ const PTO_MIN: Duration = Duration::from_millis(100);
 /// What the peer has seen of a beat is told within this.
 const NEWS_WITHIN: Duration = Duration::from_secs(2);
 
-/// A peer may take this long to acknowledge what it has received, beyond the time of a beat's answer.
-const ACK_DELAY: Duration = Duration::from_millis(50);
+/// A peer may take this long to acknowledge what it has received, beyond the time of a beat's answer: some of it is lost, or
+/// waits for a busy process, and a beat for each would be too many.
+const ACK_DELAY: Duration = Duration::from_millis(750);
 
 /// By how many tenths so many first intervals are shortened at most.
 const SPREADING: (u8, u32) = (4, 5);
