@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 /// What comes more rarely than this is no flow.
 const FLOW_MAX: Duration = Duration::from_millis(500);
-/// So many gaps in a row are a flow.
+/// So many gaps in a row that last so long together are a flow. An exchange of a few round trips is none.
 const FLOW_GAPS: u32 = 4;
+const FLOW_LASTS: Duration = Duration::from_millis(500);
 /// How many of its gaps a flow may miss.
 const GAPS: u32 = 8;
 /// Bounds of that; the lower one is three probe timeouts at least.
@@ -18,6 +19,8 @@ const POKE_MAX: Duration = Duration::from_secs(1);
 /// What comes from the peer on one link.
 #[derive(Debug, Default)]
 pub struct Silence {
+    /// When what may be a flow began, and when something came last.
+    since: Option<Instant>,
     last: Option<Instant>,
     /// Smoothed as RFC 6298 smooths round trips: an eighth of the new one.
     gap: Duration,
@@ -33,13 +36,14 @@ impl Silence {
         }
         let gap = self.last.map(|last| now.saturating_duration_since(last));
         match gap {
-            Some(gap) if gap > FLOW_MAX => self.gaps = 0,
+            Some(gap) if gap > FLOW_MAX => self.end(),
             Some(gap) => {
                 self.gap = if self.gaps == 0 { gap } else { self.gap * 7 / 8 + gap / 8 };
                 self.gaps = self.gaps.saturating_add(1);
             }
             None => {}
         }
+        self.since.get_or_insert(now);
         self.last = Some(now);
     }
 
@@ -47,12 +51,13 @@ impl Silence {
     pub fn deadline(&self, probe_timeout: Duration) -> Option<Instant> {
         let least = (3 * probe_timeout).max(POKE_MIN).min(POKE_MAX);
         let patience = (GAPS * self.gap).clamp(least, POKE_MAX);
-        self.last.filter(|_| self.gaps >= FLOW_GAPS).map(|last| last + patience)
+        let flows = |last: &Instant| self.since.is_some_and(|since| *last >= since + FLOW_LASTS);
+        self.last.filter(|last| self.gaps >= FLOW_GAPS && flows(last)).map(|last| last + patience)
     }
 
     /// The silence was noticed: the flow has ended.
     pub fn end(&mut self) {
-        self.gaps = 0;
+        (self.since, self.gaps) = (None, 0);
     }
 }
 
@@ -64,7 +69,7 @@ mod tests {
 
     fn flowing(gap_ms: u64) -> (Silence, Instant) {
         let (mut silence, mut now) = (Silence::default(), Instant::now());
-        for _ in 0..20 {
+        for _ in 0..(600 / gap_ms).max(20) {
             now += Duration::from_millis(gap_ms);
             silence.heard(now);
             silence.heard(now);
@@ -99,5 +104,11 @@ mod tests {
         let (mut silence, _) = flowing(40);
         silence.end();
         assert_eq!(silence.deadline(PTO), None);
+        let (mut silence, mut now) = (Silence::default(), last);
+        for _ in 0..10 {
+            now += Duration::from_millis(40);
+            silence.heard(now);
+        }
+        assert_eq!(silence.deadline(PTO), None, "an exchange of a few round trips");
     }
 }
