@@ -17,7 +17,7 @@ use std::time::Duration;
 use bowline_netsim::proxy::{Options, Proxy, Side};
 
 use crate::nat::{ADDRESSES, Kind, Nat};
-use crate::process::{Problem, Process};
+use crate::process::{Problem, Process, exit_code, now};
 use crate::sandbox::tool;
 
 /// Whom clients dial.
@@ -27,6 +27,9 @@ pub(crate) const SERVER: &str = "198.51.100.2:4433";
 
 /// Half of the round trip.
 pub(crate) const ONE_WAY: Duration = Duration::from_millis(20);
+
+/// A cable that was plugged in carries packets by then, or something is wrong.
+const CABLE: Duration = Duration::from_secs(10);
 
 /// More clients than any case has.
 const MAPPINGS_MAX: usize = 2048;
@@ -107,9 +110,15 @@ impl Lab {
         let nat = if network == Network::A { "nat-a" } else { "nat-b" };
         // A cable that was just plugged in carries nothing for up to a second, which is not what is measured.
         for (host, interface) in [("client", there), (nat, "in0")] {
-            while !tool("ip", &["-n", &self.host(host), "link", "show", "dev", interface], "")?
-                .contains("state UP")
-            {
+            let carries = || -> Result<bool, Problem> {
+                let state = tool("ip", &["-n", &self.host(host), "link", "show", "dev", interface], "")?;
+                Ok(state.contains("state UP"))
+            };
+            let late = now() + CABLE;
+            while !carries()? {
+                if now() > late {
+                    return Err(format!("{interface} of {host} carries nothing after {CABLE:?}").into());
+                }
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
@@ -185,11 +194,5 @@ pub(crate) fn delay_line(arguments: &[String]) -> ExitCode {
             Ok(())
         })
     };
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("delay line: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("delay line", run())
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -26,6 +26,17 @@ pub(crate) fn now() -> Instant {
 /// Sleeps until a moment; not at all if it has passed.
 pub(crate) fn sleep_until(moment: Instant) {
     thread::sleep(moment.saturating_duration_since(now()));
+}
+
+/// How a part of this program ends that runs as a process in a lab.
+pub(crate) fn exit_code(name: &str, result: Result<(), Problem>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A running program. It is killed when this is dropped.

@@ -11,7 +11,7 @@ use crate::drive::{Drive, Program, serve};
 use crate::figures::{Figures, max};
 use crate::lab::{Lab, TARGET};
 use crate::nat::Kind;
-use crate::process::{Problem, now, sleep_until};
+use crate::process::{Problem, exit_code, now, sleep_until};
 
 /// Clients of the crowd that dial at once.
 const DIALS: usize = 32;
@@ -52,17 +52,20 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
+/// The first four intervals may be shorter, so that clients that attach together do not beat together.
+const SPREAD: Duration = seconds(21);
+
 /// Packets and bytes of an idle client, both directions together, by the beat. Bytes are those of IP packets.
-fn idle(lab: &mut Lab, course: Course) -> Result<Figures, Problem> {
+fn idle(lab: &mut Lab, _: Course) -> Result<Figures, Problem> {
     lab.reset(Kind::Restricted)?;
-    let length = Duration::from_secs(course.events(60, 12).into());
+    let length = Duration::from_secs(60);
     // A message at the beginning, and one after it all.
-    let rate = 1.0 / (length.as_secs_f64() + 8.0);
+    let rate = 1.0 / (SPREAD + length + seconds(5)).as_secs_f64();
     let run = format!("--pattern flow --direction down --rate {rate} --size 100 --count 2");
     let mut drive = Drive::start(lab, &run)?;
-    drive.wait(seconds(3))?;
+    drive.wait(SPREAD)?;
     let before = lab.nat.passed()?;
-    drive.wait(seconds(3) + length)?;
+    drive.wait(SPREAD + length)?;
     let after = lab.nat.passed()?;
     let outcome = drive.finish()?;
     outcome.nothing_lost()?;
@@ -132,11 +135,5 @@ pub(crate) fn crowd(arguments: &[String]) -> ExitCode {
             Ok(())
         })
     };
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("crowd: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("crowd", run())
 }

@@ -1,6 +1,6 @@
 //! A connection of quinn, with a stream for the chat that goes before all others, and a stream for each transfer.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use tokio::runtime::Runtime;
 
@@ -80,12 +80,13 @@ impl Give for Giver {
 impl Take for Taker {
     async fn take(&mut self) -> Result<usize, Problem> {
         let (mut done, mut body) = self.0.accept_bi().await?;
-        let mut size = 0;
+        // Kept whole, as an application would.
+        let mut whole = BytesMut::new();
         while let Some(chunk) = body.read_chunk(CHUNK, true).await? {
-            size += chunk.bytes.len();
+            whole.extend_from_slice(&chunk.bytes);
         }
         done.write_all(&[1]).await?;
         done.finish()?;
-        Ok(size)
+        Ok(whole.len())
     }
 }
