@@ -185,7 +185,7 @@ fn assert_every_mode(counts: &Counts, accepted: [u64; 5], delivered: [u64; 5]) {
 
 #[test]
 fn properties_all_modes_links_die_and_race() {
-    let (t, c) = campaign(Kind::Links, true, 650);
+    let (t, c) = campaign(Kind::Links, true, 700);
     assert_every_mode(&c, [10_000, 8000, 5000, 5000, 20_000], [2000, 500, 2000, 2000, 150]);
     at_least! {
         t.cuts => 600, t.datagrams => 7000, t.datagrams_lost => 900, t.shared_datagrams => 1200, t.fragments => 3500,
