@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::id::Sequence;
 use crate::wire::Body;
@@ -23,7 +23,7 @@ pub struct Part {
     /// Bytes of all of it.
     pub size: u64,
     /// What has come.
-    pub bytes: BytesMut,
+    pub bytes: Vec<u8>,
     /// See [`Body::redelivered`].
     pub redelivered: bool,
     /// When it is worth nothing any more.
@@ -49,7 +49,7 @@ impl Bodies {
     pub fn take(&mut self, body: &Body, deadline: Option<Instant>) -> Result<Option<Part>, BadPiece> {
         let part = self.parts.entry(body.sequence).or_insert_with(|| {
             self.promised += body.size;
-            Part { size: body.size, bytes: BytesMut::new(), redelivered: body.redelivered, deadline }
+            Part { size: body.size, bytes: Vec::new(), redelivered: body.redelivered, deadline }
         });
         if part.size != body.size {
             return Err(BadPiece::OtherSize);
@@ -61,7 +61,7 @@ impl Bodies {
         if part.bytes.capacity() - part.bytes.len() < news.len() {
             // Doubles, but never beyond the message: room comes from what was received, not from what was claimed.
             let missing = usize::try_from(part.size - have).unwrap_or(usize::MAX);
-            part.bytes.reserve(news.len().max(missing.min(part.bytes.len())));
+            part.bytes.reserve_exact(news.len().max(missing.min(part.bytes.len())));
         }
         part.bytes.extend_from_slice(&news);
         part.redelivered |= body.redelivered;

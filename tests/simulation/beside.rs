@@ -76,5 +76,5 @@ fn a_chat_hardly_notices_a_transfer_of_64_mib_beside_it() {
     assert!(beside.len() >= LINES, "the transfer took long enough: {} lines", beside.len());
     let figures = |sorted: &[Duration]| [50, 90, 99, 100].map(|percent| quantile(sorted, percent));
     println!("alone {:?}, beside {} lines {:?}", figures(&alone), beside.len(), figures(&beside));
-    assert!(quantile(&beside, 99) <= 2 * quantile(&alone, 99));
+    assert!(2 * quantile(&beside, 99) <= 3 * quantile(&alone, 99));
 }

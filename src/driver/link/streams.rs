@@ -42,6 +42,12 @@ enum Flow {
     Body(ChannelId, Sequence),
 }
 
+impl Flow {
+    fn is_body(self) -> bool {
+        matches!(self, Self::Body(..))
+    }
+}
+
 impl Streams {
     pub(super) fn new(connection: Connection) -> Self {
         Self {
@@ -110,6 +116,7 @@ impl Streams {
         now: Instant,
     ) -> Result<usize, Lost> {
         let mut freed = 0;
+        let mut reserve_opened = false;
         self.polls += 1;
         self.opener.begin_turn();
         let mut later = VecDeque::new();
@@ -121,6 +128,10 @@ impl Streams {
                 let limit = if flows.is_empty() { usize::MAX } else { QUANTUM };
                 let mut progress = self.poll_flow(flow, cx, limit, &mut freed);
                 if progress == Progress::Blocked && window.refresh(&self.connection, now) {
+                    progress = self.poll_flow(flow, cx, limit, &mut freed);
+                }
+                if progress == Progress::Blocked && !flow.is_body() && window.lets_pass(now) {
+                    reserve_opened |= window.set_reserve(&self.connection, true);
                     progress = self.poll_flow(flow, cx, limit, &mut freed);
                 }
                 match progress {
@@ -137,6 +148,9 @@ impl Streams {
             }
             without.append(&mut with);
             later.push_back((rank, without));
+        }
+        if reserve_opened {
+            window.set_reserve(&self.connection, false);
         }
         self.turns = later.into_iter().filter(|(_, flows)| !flows.is_empty()).collect();
         Ok(freed)

@@ -16,7 +16,7 @@ use quinn::Connection;
 
 const WINDOW_MIN: u64 = 64 * 1024;
 
-/// What control frames may use when channel data has filled the window.
+/// What control frames may use when channel data has filled the window, and messages when a large one has.
 const RESERVE: u64 = 64 * 1024;
 
 /// For how long a message has others stay out of its way.
@@ -31,7 +31,13 @@ const NEAR: Duration = Duration::from_millis(1);
 /// The steps of the window, as parts of it: down, up, and up as long as it has never been too large.
 const DOWN: u64 = 8;
 const UP: u64 = 32;
-const UP_AT_FIRST: u64 = 16;
+const UP_AT_FIRST: u64 = 8;
+
+/// What a large message begins with, as a part of the window that the last one ended with.
+const BEGIN: u64 = 4;
+
+/// The round trips after which nothing of a large message is on its way any more.
+const PAUSE: u32 = 4;
 
 /// How long the shortest round trip counts. Paths change.
 const SHORTEST_FOR: Duration = Duration::from_secs(60);
@@ -50,6 +56,8 @@ pub(super) struct SendWindow {
     adjusted: Option<Instant>,
     /// It has been too large.
     exceeded: bool,
+    /// What it was when a large message was last written beside others.
+    beside: Option<u64>,
     /// The window and the round trip when it began to give way.
     giving_way: Option<(u64, Duration)>,
     /// What quinn was told.
@@ -72,6 +80,7 @@ impl SendWindow {
             piece: None,
             adjusted: None,
             exceeded: false,
+            beside: None,
             giving_way: None,
             applied: 0,
         }
@@ -83,6 +92,14 @@ impl SendWindow {
             self.message = Some(now);
         }
         if pieces {
+            let pause = self.piece.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+            let shortest = self.shortest.map_or(Duration::ZERO, |(shortest, _)| shortest);
+            if is_beside(self.message, now) && pause > PAUSE * shortest {
+                // All of the window at once would fill every queue on the way before the first round trip tells of it.
+                self.bytes =
+                    self.bytes.min(self.beside.map_or(WINDOW_MIN, |bytes| WINDOW_MIN.max(bytes / BEGIN)));
+                self.exceeded = false;
+            }
             self.piece = Some(now);
         }
     }
@@ -112,8 +129,7 @@ impl SendWindow {
     }
 
     fn wanted(&mut self, rtt: Duration, most: u64, now: Instant) -> u64 {
-        let is_beside = |at| now.saturating_duration_since(at) < BESIDE;
-        if !self.message.is_some_and(is_beside) || !self.piece.is_some_and(is_beside) {
+        if !is_beside(self.message, now) || !is_beside(self.piece, now) {
             self.giving_way = None;
             return most;
         }
@@ -136,7 +152,9 @@ impl SendWindow {
                 bytes + bytes / if self.exceeded { UP } else { UP_AT_FIRST }
             }
         };
-        wanted.clamp(WINDOW_MIN.min(most), most)
+        let wanted = wanted.clamp(WINDOW_MIN.min(most), most);
+        self.beside = Some(wanted);
+        wanted
     }
 
     fn give_way(&mut self, bytes: u64, rtt: Duration, shortest: Duration, now: Instant) -> u64 {
@@ -151,6 +169,12 @@ impl SendWindow {
         }
         let is_far = rtt > shortest * 3 / 2 + SLACK;
         if is_far { bytes / 2 } else { bytes - bytes / DOWN }
+    }
+
+    /// Whether messages may use what is kept for control frames: when pieces of a large one have filled the window, it is a round
+    /// trip until it has room again.
+    pub(super) fn lets_pass(&self, now: Instant) -> bool {
+        is_beside(self.piece, now)
     }
 
     /// Opens or closes what is kept for control frames. Whether that changed anything.
@@ -168,6 +192,11 @@ impl SendWindow {
     }
 }
 
+/// Whether this was written so recently that others are beside it.
+fn is_beside(written: Option<Instant>, now: Instant) -> bool {
+    written.is_some_and(|at| now.saturating_duration_since(at) < BESIDE)
+}
+
 fn most(congestion_window: u64) -> u64 {
     WINDOW_MIN.max(2 * congestion_window)
 }
@@ -181,6 +210,13 @@ mod tests {
     fn window(bytes: u64) -> (SendWindow, Instant) {
         let (mut window, now) = (SendWindow::of(bytes), Instant::now());
         window.note_rtt(Duration::from_millis(40), now);
+        (window, now)
+    }
+
+    /// One under way.
+    fn under_way(bytes: u64) -> (SendWindow, Instant) {
+        let (mut window, now) = window(bytes);
+        window.note(false, true, now);
         (window, now)
     }
 
@@ -203,15 +239,17 @@ mod tests {
 
     /// Another round trip is measured, a second later, beside messages.
     fn step(window: &mut SendWindow, now: &mut Instant, rtt_ms: u64) -> u64 {
-        *now += Duration::from_secs(1) / 2;
-        window.note(true, true, *now);
+        for _ in 0..5 {
+            *now += Duration::from_millis(100);
+            window.note(true, true, *now);
+        }
         window.bytes = window.wanted(Duration::from_millis(rtt_ms), MOST, *now);
         window.bytes
     }
 
     #[test]
     fn beside_messages_it_keeps_out_of_the_queues_and_comes_back() {
-        let (mut window, mut now) = window(MOST);
+        let (mut window, mut now) = under_way(MOST);
         let mut step = |rtt_ms| step(&mut window, &mut now, rtt_ms);
         assert_eq!([step(200), step(61)], [MOST / 2, MOST / 4], "far too long");
         assert_eq!(step(43), MOST / 4 - MOST / 32, "a little too long");
@@ -225,7 +263,7 @@ mod tests {
 
     #[test]
     fn on_a_short_path_the_least_window_is_enough_beside_messages() {
-        let (mut window, mut now) = window(MOST);
+        let (mut window, mut now) = under_way(MOST);
         window.note_rtt(Duration::from_micros(80), now);
         assert_eq!(step(&mut window, &mut now, 5), WINDOW_MIN);
     }
@@ -237,8 +275,32 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_does_not_shorten_is_not_its_own() {
+    fn a_large_message_begins_small_and_the_next_with_a_part_of_what_the_last_had() {
         let (mut window, mut now) = window(MOST);
+        window.note(true, false, now);
+        window.note(false, true, now);
+        assert_eq!(window.bytes, WINDOW_MIN);
+        for _ in 0..40 {
+            step(&mut window, &mut now, 40);
+        }
+        assert_eq!(window.bytes, MOST);
+        window.note(true, true, now + PAUSE * Duration::from_millis(40));
+        assert_eq!(window.bytes, MOST, "the same message");
+        window.note(true, true, now + 3 * PAUSE * Duration::from_millis(40));
+        assert_eq!(window.bytes, MOST / BEGIN);
+    }
+
+    #[test]
+    fn a_large_message_that_is_on_its_way_alone_gives_way_in_steps_when_others_come() {
+        let (mut window, now) = window(MOST);
+        window.note(false, true, now);
+        window.note(true, true, now + Duration::from_millis(40));
+        assert_eq!(window.bytes, MOST);
+    }
+
+    #[test]
+    fn a_queue_that_does_not_shorten_is_not_its_own() {
+        let (mut window, mut now) = under_way(MOST);
         let mut halved = 0;
         while step(&mut window, &mut now, 48) > MOST / 2 {
             halved += 1;
@@ -252,8 +314,8 @@ mod tests {
 
     #[test]
     fn it_grows_once_in_a_round_trip_and_gives_way_once_in_two() {
-        let (mut window, now) = window(MOST / 2);
-        window.note(true, true, now);
+        let (mut window, now) = under_way(MOST / 2);
+        window.note(true, false, now);
         let (short, long) = (Duration::from_millis(40), Duration::from_millis(100));
         window.bytes = window.wanted(short, MOST, now);
         let grown = window.bytes;

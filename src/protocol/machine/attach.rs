@@ -15,6 +15,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::room::Room;
 use super::{Attached, Joining, Machine};
 use crate::error::{CloseCode, CloseReason, Side};
 use crate::id::Epoch;
@@ -302,7 +303,7 @@ impl Machine {
         self.attached = Some(Attached {
             link,
             since: now,
-            room: 0,
+            room: Room::closed(),
             hold,
             welcome,
             sample,

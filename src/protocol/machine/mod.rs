@@ -21,6 +21,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use self::room::Room;
 use crate::error::CloseReason;
 use crate::id::{Epoch, SessionId};
 use crate::protocol::backoff::Backoff;
@@ -48,6 +49,7 @@ mod learning;
 mod lease;
 mod life;
 mod ready;
+mod room;
 mod sends;
 mod service;
 mod telling;
@@ -131,7 +133,7 @@ struct Attached {
     link: LinkId,
     since: Instant,
     /// Bytes of channel data that the driver will take.
-    room: i64,
+    room: Room,
     /// Nothing leaves before this batch is durable (rule R4).
     hold: u64,
     /// What the acceptor says first.

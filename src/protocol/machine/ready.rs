@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
+use super::room::Takes;
 use crate::protocol::types::ChannelKey;
 
 /// Bytes that a channel of weight 1 may write before the next one has its turn.
@@ -70,8 +71,13 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    pub(super) fn is_empty(&self) -> bool {
-        self.queues.is_empty()
+    /// Whether there is one that the link takes.
+    pub(super) fn has(&self, takes: Takes) -> bool {
+        match (takes, self.queues.first_key_value()) {
+            (Takes::Nothing, _) | (_, None) => false,
+            (Takes::Everything, _) => true,
+            (Takes::Records, Some((_, queue))) => queue.iter().any(is_records),
+        }
     }
 
     /// Puts a part of a channel at the end of its queue, unless it stands there.
@@ -81,9 +87,19 @@ impl Ready {
         }
     }
 
-    /// Whose turn it is.
-    pub(super) fn first(&self) -> Option<(ChannelKey, Part)> {
-        self.queues.first_key_value().and_then(|(_, queue)| queue.front().copied())
+    /// Whose turn it is, of those that the link takes. It is the first then.
+    pub(super) fn first(&mut self, takes: Takes) -> Option<(ChannelKey, Part)> {
+        let mut queue = self.queues.first_entry()?;
+        let queue = queue.get_mut();
+        match takes {
+            Takes::Everything => {}
+            Takes::Records => {
+                let passing = queue.iter().position(is_records).and_then(|index| queue.remove(index))?;
+                queue.push_front(passing);
+            }
+            Takes::Nothing => return None,
+        }
+        queue.front().copied()
     }
 
     /// The first has nothing to write.
@@ -118,8 +134,13 @@ impl Ready {
     }
 }
 
+fn is_records((_, part): &(ChannelKey, Part)) -> bool {
+    *part == Part::Records
+}
+
 #[cfg(test)]
 mod tests {
+    use super::Takes::Everything;
     use super::*;
 
     #[test]
@@ -131,20 +152,20 @@ mod tests {
             ready.push(*key, Part::Records, share);
             ready.push(*key, Part::Records, share);
         }
-        assert_eq!(ready.first(), Some((keys[2], Part::Records)));
+        assert_eq!(ready.first(Everything), Some((keys[2], Part::Records)));
         ready.spend(10 * TURN, &mut shares[2]);
-        assert_eq!(ready.first(), Some((keys[2], Part::Records)));
+        assert_eq!(ready.first(Everything), Some((keys[2], Part::Records)));
         ready.pop(&mut shares[2]);
         let mut written = [0, 0];
         for _ in 0..400 {
-            let (ChannelKey(index), _) = ready.first().unwrap();
+            let (ChannelKey(index), _) = ready.first(Everything).unwrap();
             written[index as usize] += 1;
             ready.spend(TURN / 2, &mut shares[index as usize]);
         }
         assert_eq!(written, [100, 300]);
         ready.remove(keys[0]);
         ready.pop(&mut shares[1]);
-        assert!(ready.is_empty());
+        assert!(!ready.has(Everything));
     }
 
     #[test]
@@ -153,8 +174,25 @@ mod tests {
         ready.push(ChannelKey(0), Part::Records, &mut share);
         ready.push(ChannelKey(0), Part::Bodies, &mut share);
         ready.spend(TURN, &mut share);
-        assert_eq!(ready.first(), Some((ChannelKey(0), Part::Bodies)));
+        assert_eq!(ready.first(Everything), Some((ChannelKey(0), Part::Bodies)));
         ready.spend(TURN, &mut share);
-        assert_eq!(ready.first(), Some((ChannelKey(0), Part::Records)));
+        assert_eq!(ready.first(Everything), Some((ChannelKey(0), Part::Records)));
+    }
+
+    #[test]
+    fn on_a_full_link_messages_pass_large_ones_but_nobody_who_is_more_important() {
+        let (mut ready, mut shares) =
+            (Ready::default(), [Share::default(), Share::default(), Share::new(1, 1)]);
+        ready.push(ChannelKey(0), Part::Bodies, &mut shares[0]);
+        assert!(!ready.has(Takes::Records));
+        assert_eq!(ready.first(Takes::Records), None);
+        ready.push(ChannelKey(1), Part::Records, &mut shares[1]);
+        assert!(ready.has(Takes::Records) && !ready.has(Takes::Nothing));
+        assert_eq!(ready.first(Takes::Records), Some((ChannelKey(1), Part::Records)));
+        ready.pop(&mut shares[1]);
+        assert_eq!(ready.first(Everything), Some((ChannelKey(0), Part::Bodies)));
+        ready.push(ChannelKey(1), Part::Records, &mut shares[1]);
+        ready.push(ChannelKey(2), Part::Bodies, &mut shares[2]);
+        assert_eq!(ready.first(Takes::Records), None, "of a higher priority");
     }
 }

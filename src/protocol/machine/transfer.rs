@@ -29,7 +29,7 @@ impl Machine {
     /// The link can take this many more bytes of channel data. Control frames and heartbeats need no room.
     pub fn handle_link_room(&mut self, link: LinkId, bytes: usize) {
         if let Some(attached) = self.attached.as_mut().filter(|attached| attached.link == link) {
-            attached.room = attached.room.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+            attached.room.give(bytes);
         }
     }
 
@@ -62,7 +62,7 @@ impl Machine {
                 attached.welcome.is_some()
                     || self.channels.tellable(durable).next().is_some()
                     || (!self.channels.tell_receiving.is_empty() && self.ack_due.is_none_or(|due| due <= now))
-                    || (attached.room > 0 && self.detached_since.is_none() && !self.channels.ready.is_empty())
+                    || (self.detached_since.is_none() && self.channels.ready.has(attached.room.takes()))
             })
     }
 
@@ -77,8 +77,8 @@ impl Machine {
     fn next_data(&mut self, now: Instant) -> Option<(Frame, i8)> {
         let durable = self.journal.durable();
         loop {
-            self.attached.as_ref().filter(|attached| attached.room > 0 && self.detached_since.is_none())?;
-            let (key, part) = self.channels.ready.first()?;
+            let attached = self.attached.as_ref().filter(|_| self.detached_since.is_none())?;
+            let (key, part) = self.channels.ready.first(attached.room.takes())?;
             let channel = self.channels.get_mut(key)?;
             let local = channel.local.as_mut()?;
             let (id, priority) = (local.id, local.share.priority);
@@ -111,7 +111,7 @@ impl Machine {
                 self.touch(key);
             }
             if let Some(attached) = self.attached.as_mut() {
-                attached.room -= cost;
+                attached.room.spend(part, cost);
                 if let Some(heart) = attached.heart.as_mut().filter(|_| asks) {
                     heart.ask(attached.sample.rtt, now);
                 }

@@ -160,7 +160,7 @@ impl Inbox {
                 if let Some(deadline) = part.deadline {
                     self.deadlines.remove(&(deadline, sequence));
                 }
-                whole(part.bytes.freeze(), part.redelivered, part.deadline)
+                whole(part.bytes.into(), part.redelivered, part.deadline)
             }
             Err(BadPiece::Gap) => (Arrival::Violation("a gap in a large message (rule C2)"), None),
             Err(BadPiece::OtherSize) => {

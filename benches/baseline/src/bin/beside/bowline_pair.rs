@@ -69,7 +69,7 @@ impl Give for Half<Channel> {
 }
 
 impl Take for Half<Inbox> {
-    async fn take(&mut self) -> Result<usize, Problem> {
-        Ok(self.half.recv().await.ok_or("the transfers have ended")?.payload().len())
+    async fn take(&mut self) -> Result<Bytes, Problem> {
+        Ok(self.half.recv().await.ok_or("the transfers have ended")?.payload().clone())
     }
 }

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Problem> {
-    let [dialing, accepting] = [runtime()?, runtime()?];
+    let [dialing, accepting] = [runtime(0)?, runtime(1)?];
     for delivery in [Delivery::ReliableOrdered, Delivery::ReliableUnordered] {
         let pair = bowline_pair::connect(&dialing, &accepting, cli.line, delivery)?;
         rounds::run(&dialing, &accepting, pair)?.show(&format!("bowline {delivery}"), cli.json);
@@ -59,6 +59,18 @@ fn run(cli: &Cli) -> Result<(), Problem> {
     Ok(())
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
+/// A runtime of one thread, on a core of its own if that can be: two busy threads may spend their first 50 ms on one core,
+/// until the scheduler separates them.
+fn runtime(core: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all();
+    #[cfg(target_os = "linux")]
+    builder.on_thread_start(move || {
+        let mut cores = rustix::thread::CpuSet::new();
+        cores.set(core);
+        if let Err(error) = rustix::thread::sched_setaffinity(None, &cores) {
+            eprintln!("beside: no core {core} for a peer of its own: {error}");
+        }
+    });
+    builder.build()
 }

@@ -78,7 +78,7 @@ impl Give for Giver {
 }
 
 impl Take for Taker {
-    async fn take(&mut self) -> Result<usize, Problem> {
+    async fn take(&mut self) -> Result<Bytes, Problem> {
         let (mut done, mut body) = self.0.accept_bi().await?;
         // Kept whole, as an application would.
         let mut whole = BytesMut::new();
@@ -87,6 +87,6 @@ impl Take for Taker {
         }
         done.write_all(&[1]).await?;
         done.finish()?;
-        Ok(whole.len())
+        Ok(whole.freeze())
     }
 }

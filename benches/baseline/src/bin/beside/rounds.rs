@@ -42,7 +42,7 @@ pub(crate) trait Give: Send + 'static {
 
 /// Takes something large whole.
 pub(crate) trait Take: Send + 'static {
-    fn take(&mut self) -> impl Future<Output = Result<usize, Problem>> + Send;
+    fn take(&mut self) -> impl Future<Output = Result<Bytes, Problem>> + Send;
 }
 
 /// A line: whether it is said beside a transfer, and when.
@@ -74,17 +74,21 @@ pub(crate) fn run<T: Talk, H: Hear, G: Give, K: Take>(
         }
     });
     let taking = accepting.spawn(async move {
-        for _ in 0..ROUNDS {
-            let size = take.take().await?;
-            if size != LARGE {
-                return Err::<_, Problem>(format!("the transfer came as {size} bytes").into());
+        // All are kept: to give 64 MiB back to the system takes some milliseconds, of which a thread that serves others has none.
+        let mut taken = Vec::with_capacity(ROUNDS);
+        while taken.len() < ROUNDS {
+            let whole = take.take().await?;
+            if whole.len() != LARGE {
+                return Err::<_, Problem>(format!("the transfer came as {} bytes", whole.len()).into());
             }
+            taken.push(whole);
         }
-        // It is kept: whoever gave must not find it gone.
-        Ok(take)
+        // So is this half: whoever gave must not find it gone.
+        Ok((take, taken))
     });
+    let saying = dialing.spawn(dial_side(talk, give));
     let figures = dialing.block_on(async {
-        let (mut figures, said) = dial_side(talk, give).await?;
+        let (mut figures, said) = saying.await??;
         for _ in 0..said {
             let (beside, took) = lines.recv().await.ok_or("the listener is gone")?;
             if beside { figures.beside.push(took) } else { figures.alone.push(took) }
