@@ -10,6 +10,7 @@
 //! | `random`, `weather`, `report` | a swarm of random runs, replayed by their seeds |
 //! | `exhaustive`, `gate` | one fault at every place of a run |
 //! | `beside` | what a large transfer does to the messages beside it |
+//! | `hostile` | raw peers that break every rule, and a session beside them that does not notice |
 //! | `endings` | how sessions end when nobody is there |
 //! | `forgotten` | what becomes of messages whose sender lost its memory |
 //! | `stores` | what a process has said, and what its successor remembers |
@@ -27,6 +28,7 @@ mod endings;
 mod exhaustive;
 mod forgotten;
 mod gate;
+mod hostile;
 mod invariants;
 mod learning;
 mod model;
