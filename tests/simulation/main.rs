@@ -8,7 +8,7 @@
 //! | `model`, `invariants` | what was sent, handed over and told, and what must hold of it: the guarantees |
 //! | `scenarios` | the named scenarios of netsim, and what users notice of each |
 //! | `random`, `weather`, `report` | a swarm of random runs, replayed by their seeds |
-//! | `exhaustive`, `gate` | one fault at every place of a run |
+//! | `exhaustive`, `steps`, `gate` | one fault at every place of a run: each packet, each frame |
 //! | `beside` | what a large transfer does to the messages beside it |
 //! | `hostile` | raw peers that break every rule, and a session beside them that does not notice |
 //! | `endings` | how sessions end when nobody is there |
@@ -44,6 +44,7 @@ mod rng;
 mod run;
 mod scenarios;
 mod seeds;
+mod steps;
 mod stores;
 mod survival;
 mod weather;
