@@ -31,6 +31,7 @@ mod gate;
 mod hostile;
 mod invariants;
 mod learning;
+mod logs;
 mod model;
 mod moves;
 mod plan;
