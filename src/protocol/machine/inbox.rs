@@ -255,12 +255,14 @@ impl Inbox {
         (self.granted, self.room) = (self.granted.max(wanted), wanted);
     }
 
-    /// Whether former epochs left more here than one window may hold.
+    /// Whether former epochs left more here, to be taken, than may stay when another one begins. What waits for a gap of this epoch can be
+    /// taken only then, so by itself it is never too much.
     pub(super) fn is_overfull(&self, window: Window) -> bool {
         let held = self.all_held();
-        held.messages > window.messages.saturating_mul(2)
+        let too_much = held.messages > window.messages.saturating_mul(2)
             || held.bytes > window.bytes.saturating_mul(2)
-            || held.large > window.large.saturating_mul(2)
+            || held.large > window.large.saturating_mul(2);
+        too_much && !self.leftover.is_empty()
     }
 
     /// The next message for the application: returned ones first, then by age.
