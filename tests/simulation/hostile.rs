@@ -64,9 +64,9 @@ const BY_THEMSELVES: &[(&str, &str)] = &[
 /// How long anything may take: in virtual time, over a bad network.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The longest that a message of the bystander may take. The network alone
-/// makes it wait for up to 180 ms.
-const WAIT: Duration = Duration::from_millis(400);
+/// The longest that a message of the bystander may take. Over thirty seeds the network alone makes one wait for up to 326 ms, and
+/// beside hostile peers one waits for up to 306 ms.
+const WAIT: Duration = Duration::from_millis(500);
 
 /// Fails a test that would otherwise wait for ever.
 #[track_caller]
@@ -172,10 +172,10 @@ fn of(by: By) -> usize {
 /// How long the bystander waits on this network when there is nobody else: what the limit is compared with.
 #[test]
 fn without_anybody_hostile_the_bystander_waits_as_long() {
-    let seeds: Vec<u64> = (0..3).collect();
+    let seeds = seeds::many().unwrap_or_else(|| (0..3).collect());
     crowd::require_each(&seeds, |seed| {
         let (found, messages, longest) = beside(*seed, &Config::default(), async |_| {
-            tokio::time::sleep(Duration::from_secs(20)).await;
+            tokio::time::sleep(Duration::from_secs(30)).await;
             (Vec::new(), ())
         });
         println!("hostile: seed {seed} alone, {messages} messages, longest wait {longest:?}");

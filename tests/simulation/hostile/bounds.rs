@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use bowline::wire::{Control, MAX_CONTROL};
-use bowline::{ChannelConfig, Config, Delivery};
+use bowline::{ChannelConfig, Config, Delivery, Session};
 use bytes::Bytes;
 
 use super::field::{Field, key, say_goodbye, told};
-use super::raw::{Claim, Face, news};
+use super::raw::{Claim, Face, Link, news};
 use super::rules::pieces::piece_of;
-use super::rules::{name_chat, varints};
+use super::rules::{Act, By, name_chat, varints};
 use super::{beside, soon};
 
 const KIB: usize = 1024;
@@ -22,18 +22,27 @@ fn config() -> Config {
     Config::default().max_handshakes(HANDSHAKES).max_message_size(1 << 20)
 }
 
-fn holds(name: &str, program: impl AsyncFn(&Field) -> Vec<String>) {
-    for seed in 0..2 {
-        let (found, ..) = beside(seed, &config(), async |field| (program(field).await, ()));
-        assert_eq!(found, [""; 0], "{name}, seed {seed}");
+/// What a hostile dialer and a hostile acceptor do, one after the other.
+fn holds(name: &str, program: impl AsyncFn(&Field, By) -> Vec<String>) {
+    for (seed, by) in [(0, By::Dialer), (1, By::Acceptor)] {
+        let (found, ..) = beside(seed, &config(), async |field| (program(field, by).await, ()));
+        assert_eq!(found, [""; 0], "{name}, by {by:?}, seed {seed}");
+    }
+}
+
+/// An attached link and its session at the honest side, for a raw dialer and for a raw acceptor.
+async fn attached(field: &Field, by: By) -> (Link, Session) {
+    match by {
+        By::Acceptor => field.hailed().await,
+        By::Dialer | By::Anyone => field.dialed(&Claim::new(1)).await,
     }
 }
 
 #[test]
 fn fragments_that_are_never_completed_are_bounded() {
-    holds("fragments", async |field| {
+    holds("fragments", async |field, by| {
         let mut found = Vec::new();
-        let (mut link, session) = field.dialed(&Claim::new(1)).await;
+        let (mut link, session) = attached(field, by).await;
         let config = ChannelConfig::new(Delivery::Unreliable).inbox(100, 64 * KIB);
         let (chat, _inbox) = session.open("chat", config).await.unwrap();
         name_chat(&mut link, Delivery::Unreliable).await;
@@ -54,9 +63,9 @@ fn fragments_that_are_never_completed_are_bounded() {
 
 #[test]
 fn bodies_that_are_never_completed_are_bounded() {
-    holds("bodies", async |field| {
+    holds("bodies", async |field, by| {
         let mut found = Vec::new();
-        let (mut link, session) = field.dialed(&Claim::new(1)).await;
+        let (mut link, session) = attached(field, by).await;
         let config = ChannelConfig::new(Delivery::ReliableUnordered).large(8 << 20, 8 << 20);
         let (chat, inbox) = session.open("chat", config).await.unwrap();
         name_chat(&mut link, Delivery::ReliableUnordered).await;
@@ -79,9 +88,9 @@ fn bodies_that_are_never_completed_are_bounded() {
 
 #[test]
 fn streams_and_frames_that_are_never_completed_are_bounded() {
-    holds("streams", async |field| {
+    holds("streams", async |field, by| {
         let mut found = Vec::new();
-        let (mut link, session) = field.dialed(&Claim::new(1)).await;
+        let (mut link, session) = attached(field, by).await;
         let mut held = Vec::new();
         let opening = async {
             loop {
@@ -106,7 +115,7 @@ fn streams_and_frames_that_are_never_completed_are_bounded() {
 
 #[test]
 fn strangers_that_never_say_hello_or_never_confirm_are_few_and_gone_in_time() {
-    holds("strangers", async |field| {
+    let (found, ..) = beside(2, &config(), async |field| {
         let (mut found, server) = (Vec::new(), &field.server.endpoint);
         let mut silent = Vec::new();
         for _ in 0..HANDSHAKES {
@@ -133,21 +142,22 @@ fn strangers_that_never_say_hello_or_never_confirm_are_few_and_gone_in_time() {
         if (stats.handshakes, stats.waiting, stats.sessions) != (0, 0, 1) {
             found.push(format!("left: {stats:?}"));
         }
-        found
+        (found, ())
     });
+    assert_eq!(found, [""; 0]);
 }
 
 #[test]
 fn a_peer_that_acknowledges_nothing_fills_an_outbox_and_no_more() {
-    holds("an outbox", async |field| {
+    holds("an outbox", async |field, by| {
         let mut found = Vec::new();
-        let (mut link, session) = field.hailed().await;
+        let (mut link, session) = attached(field, by).await;
         let config = ChannelConfig::new(Delivery::ReliableOrdered).outbox(50, 64 * KIB);
         let (chat, _inbox) = session.open("chat", config).await.unwrap();
         // All the room in the world, and never a word about what has come.
         let mut endless = news(0);
         (endless.window_messages, endless.window_bytes) = (1 << 40, 1 << 40);
-        super::rules::Act::News(endless).on(&mut link).await;
+        Act::News(endless).on(&mut link).await;
         let mut sent = 0;
         let sending = async {
             loop {
