@@ -120,6 +120,31 @@ fn journal_refusing_an_old_message_marks_no_new_one() {
     assert_eq!(world.progress(Side::Acceptor, id), Progress::Resolved(Outcome::Handled));
 }
 
+#[test]
+fn journal_what_was_handled_of_a_former_epoch_is_over_without_being_remembered() {
+    let settings = Settings { stores: [true, false], ..Settings::default() };
+    let mut world = connected(settings, &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    world.run(secs(1));
+    // The acceptor begins a new epoch: the dialer's store forgets all of the old one, as rule S3 has it.
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(1));
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    let id = world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(5));
+    assert_eq!(
+        world.hear(Side::Dialer, "chat"),
+        [0],
+        "the first of the new epoch, and nothing of the old one"
+    );
+    world.run(secs(1));
+    assert_eq!(world.progress(Side::Acceptor, id), Progress::Resolved(Outcome::Handled));
+}
+
 /// The acceptor holds three messages and its store forgets the last one or two; the dialer had freed them.
 fn forgetful_store(redeliver: bool) -> (World, [MessageId; 3]) {
     let mut world = connected(stored(1), &[]);
