@@ -6,7 +6,7 @@ use bowline::protocol::types::{Event, Progress};
 
 use crate::link::Side;
 use crate::rng::Rng;
-use crate::scene::{connected, ms, secs, stored};
+use crate::scene::{BOTH, connected, ms, secs, stored};
 use crate::world::{Settings, World};
 
 #[test]
@@ -24,6 +24,28 @@ fn journal_a_channel_is_announced_and_ended_only_when_that_is_durable() {
     world.open_plainly(Side::Acceptor, "bulk");
     assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
     assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+}
+
+#[test]
+fn journal_nothing_more_is_awaited_only_when_the_end_is_durable() {
+    let mut world = connected(Settings { stores: [true, false], ..stored(500) }, &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.finish(Side::Acceptor, "chat");
+    world.run(ms(400));
+    // The dialer has all there is, which is nothing; but its process ends before the store knows that there was a lane.
+    assert!(world.is_channel_there(Side::Acceptor, "chat"));
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(20));
+    assert!(BOTH.into_iter().all(|side| !world.is_channel_there(side, "chat")));
+    BOTH.into_iter().for_each(|side| world.open_plainly(side, "chat"));
+    let id = world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(5));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    world.run(secs(5));
+    assert_eq!(world.progress(Side::Acceptor, id), Progress::Resolved(Outcome::Handled));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bowline::id::{ChannelId, Epoch, MessageId};
 use bowline::protocol::journal::{Batch, Record, SentLane, Snapshot};
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{ChannelKey, Event, LinkId, Progress, SessionState, Setup};
-use bowline::wire::{Control, Frame};
+use bowline::wire::{Control, Frame, ReceivingLane};
 use bytes::Bytes;
 
 use crate::link::Side;
@@ -418,6 +418,20 @@ impl Peer {
             }
             Frame::Control(Control::Hello(hello)) => {
                 assert!(hello.counter <= snapshot.counter, "R4: counter {} is not durable", hello.counter);
+            }
+            Frame::Control(Control::Receiving(receiving)) => {
+                // A channel that is forgotten has no window, and is not to be found any more.
+                let ended = |lane: &&ReceivingLane| lane.ended && lane.window_messages > 0;
+                for lane in receiving.lanes.iter().filter(ended) {
+                    let stored = snapshot.receiving.get(&lane.channel);
+                    let known = snapshot.peer_epoch == Some(receiving.epoch)
+                        && stored.is_some_and(|stored| stored.end.is_some());
+                    assert!(
+                        known,
+                        "R4: channel {} was called ended before its end was durable",
+                        lane.channel
+                    );
+                }
             }
             Frame::Control(Control::Sending(sending)) => {
                 for lane in &sending.lanes {

@@ -52,11 +52,20 @@ pub(super) struct Remote {
     pub(super) told_window: Window,
     /// The mode is not the one that this side expects.
     pub(super) mismatch: Option<String>,
+    /// That the peer announced it, and its end, is in this journal batch: that nothing more is awaited is not said before
+    /// (rule R4).
+    pub(super) hold: u64,
 }
 
 impl Remote {
     pub(super) fn new(id: ChannelId, delivery: Result<Delivery, i32>, end: Option<Sequence>) -> Self {
-        Self { id, delivery, end, told_ended: false, told_window: Window::INITIAL, mismatch: None }
+        let (told_ended, told_window) = (false, Window::INITIAL);
+        Self { id, delivery, end, told_ended, told_window, mismatch: None, hold: 0 }
+    }
+
+    /// Whether the word that nothing more is awaited waited for the journal `before`, and does so no more.
+    pub(super) fn is_settled(&self, before: u64, durable: u64) -> bool {
+        self.end.is_some() && before < self.hold && self.hold <= durable
     }
 }
 

@@ -93,7 +93,8 @@ impl Machine {
         let report = channel.inbox.report();
         let partial = channel.inbox.tell_partial();
         let more = channel.inbox.has_news();
-        let ended = through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
+        let known = remote.hold <= self.journal.durable();
+        let ended = known && through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
         if ended {
             remote.told_ended = true;
             channel.inbox.note_ended();
@@ -204,7 +205,10 @@ impl Machine {
         }
         if let (Ok(delivery), true) = (remote.delivery, news) {
             let (channel, label, floor) = (lane.channel, lane.label, lane.floor);
-            self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
+            let mark = self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
+            if let Some(remote) = self.channels.get_mut(key).and_then(|channel| channel.remote.as_mut()) {
+                remote.hold = mark.batch;
+            }
         }
         let mut gone = Vec::new();
         if let Some(channel) = self.channels.get_mut(key) {
