@@ -49,6 +49,39 @@ fn journal_nothing_more_is_awaited_only_when_the_end_is_durable() {
 }
 
 #[test]
+fn journal_a_lane_that_was_named_outlives_the_word_that_the_one_before_is_forgotten() {
+    let mut world = connected(stored(1), &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    let first = world.say(Side::Dialer, "chat", 10);
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    world.run(secs(1));
+    assert_eq!(world.outcome(Side::Dialer, first), Some(Outcome::Handled));
+    let before = world.dialer.store.as_ref().map_or(0, |store| store.history.len());
+    world.finish(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert!(BOTH.into_iter().all(|side| !world.is_channel_there(side, "chat")));
+    // The dialer's store forgets that the acceptor ever had a lane; the acceptor begins another channel under the label.
+    let lost = world.dialer.store.as_ref().map_or(0, |store| store.history.len()) - before;
+    world.restart_dialer(lost + 1, Some(ms(0)));
+    world.open_plainly(Side::Acceptor, "chat");
+    let ids = [(); 3].map(|()| world.say(Side::Acceptor, "chat", 10));
+    world.run(secs(5));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1, 2]);
+    world.run(secs(1));
+    assert!(ids.map(|id| world.outcome(Side::Acceptor, id)).iter().all(|end| *end == Some(Outcome::Handled)));
+    // Of the new channel, too, the dialer has finished its side, now and when it begins again.
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(5));
+    assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+    world.finish(Side::Acceptor, "chat");
+    world.run(secs(5));
+    assert!(BOTH.into_iter().all(|side| !world.is_channel_there(side, "chat")));
+}
+
+#[test]
 fn journal_a_slow_store_makes_no_timer_spin() {
     let mut world = connected(stored(800), &["chat"]);
     world.say(Side::Acceptor, "chat", 10);

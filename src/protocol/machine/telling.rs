@@ -192,7 +192,7 @@ impl Machine {
             return Err("a channel's floor is beyond its end (rule N1)");
         }
         let news = known.is_none() || remote.end != end;
-        remote.end = end;
+        (remote.end, remote.named) = (end, true);
         let news = channel.inbox.raise_floor(epoch, lane.floor) || news;
         let beyond =
             |end: Sequence| !channel.inbox.may_skip(end) || remote.end.is_some_and(|last| end > last);
