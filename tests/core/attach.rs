@@ -1,5 +1,7 @@
 //! How links are attached, lost, replaced and refused (rules S1 to S5, G9, G11).
 
+use std::net::SocketAddr;
+
 use bowline::error::CloseCode;
 use bowline::id::Epoch;
 use bowline::protocol::proof::prove;
@@ -273,4 +275,21 @@ fn attach_the_machine_itself_believes_no_proof_but_the_right_one() {
         let after = world.acceptor().map(|peer| peer.machine.attached());
         assert_eq!(after, Some(before), "G11: a stranger has moved the victim");
     }
+}
+
+#[test]
+fn attach_nothing_comes_before_a_welcome_that_waits_for_its_store() {
+    let mut world = World::new(Settings { stores: [false, true], ..stored(500) }, 1);
+    world.open_plainly(Side::Dialer, "chat");
+    let waits = |world: &mut World| world.acceptor().is_some_and(|peer| peer.machine.attached().is_some());
+    assert!(world.run_until(secs(1), waits));
+    let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
+    world.with(world.on(Side::Acceptor), |peer, _, _| {
+        let link = peer.machine.attached().expect("a link");
+        peer.machine.handle_path_changed(link, address(1), address(2));
+    });
+    assert_eq!(world.dialer.machine.stats().attaches, 0, "it waits for its Welcome");
+    world.run(secs(2));
+    assert_eq!(world.dialer.closed(), None);
+    assert_eq!(world.dialer.machine.stats().heartbeat.mappings_lost, 1, "it is told afterwards");
 }

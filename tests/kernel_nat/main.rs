@@ -20,6 +20,7 @@
 //! | `cases` | the rows of the table |
 //! | `figures` | values and bounds |
 //! | `measure` | the table |
+//! | `witness` | when the network was really dark |
 
 #[cfg(target_os = "linux")]
 mod cases;
@@ -37,6 +38,8 @@ mod nat;
 mod process;
 #[cfg(target_os = "linux")]
 mod sandbox;
+#[cfg(target_os = "linux")]
+mod witness;
 
 use std::process::ExitCode;
 
@@ -62,6 +65,7 @@ mod linux {
 
     use crate::cases::{self, Case, Course, Extent};
     use crate::lab::{self, Lab};
+    use crate::witness::{self, WITNESS};
     use crate::{measure, sandbox};
 
     /// Tests mostly wait, for a network that does nothing.
@@ -77,6 +81,7 @@ mod linux {
             // Helpers in a lab's namespaces.
             Some("delay-line") => return lab::delay_line(&arguments[2..]),
             Some("crowd") => return cases::crowd(&arguments[2..]),
+            Some(WITNESS) => return witness::part(&arguments[2..]),
             _ => {}
         }
         if let Some(code) = sandbox::enter() {

@@ -141,6 +141,14 @@ impl Process {
         Ok(())
     }
 
+    /// Reads what was said since the last time.
+    pub(crate) fn catch_up(&mut self) -> Result<(), Problem> {
+        while let Ok(line) = self.lines.try_recv() {
+            self.keep(line)?;
+        }
+        Ok(())
+    }
+
     /// The next event; `None` at the end of its output.
     fn next(&mut self, patience: Duration) -> Result<Option<Said>, Problem> {
         match self.lines.recv_timeout(patience) {

@@ -29,6 +29,7 @@ mod forgotten;
 mod gate;
 mod invariants;
 mod learning;
+mod logs;
 mod model;
 mod moves;
 mod plan;

@@ -23,6 +23,7 @@ use bowline_netsim::run_twice;
 
 use crate::crowd;
 use crate::invariants::{Expected, words};
+use crate::logs;
 use crate::plan::{Close, Crash, Line, Listen, MESSAGE_MAX, Plan, Talk, ms, secs};
 use crate::process::Counts;
 use crate::report::{Point, page};
@@ -222,6 +223,7 @@ fn random() {
     let seeds = seeds::many().unwrap_or_else(|| (0..SEEDS).collect());
     let asked = seeds::asked().is_some();
     let tell = |seed: &u64| {
+        let _logs = asked.then(|| tracing::subscriber::set_default(logs::Lines));
         let case = case(*seed);
         if asked {
             println!("{}\n{:#?}", case.plan.scenario.to_toml().unwrap_or_default(), case.plan);

@@ -181,10 +181,20 @@ impl Machine {
 
     // ---- what is told ----
 
-    /// The peer's address on the attached link is another one: an acceptor tells its dialer.
-    pub(super) fn tell_address_change(&mut self) {
+    /// The peer's address on the attached link is another one: an acceptor tells its dialer, once that has its Welcome.
+    pub(super) fn note_address_change(&mut self) {
         let Some(attached) = self.attached.as_mut().filter(|_| self.role == Role::Acceptor) else { return };
         attached.address_changes += 1;
+        if attached.welcome.is_none() {
+            self.tell_address_changes();
+        }
+    }
+
+    /// Tells how often that was, if it was.
+    pub(super) fn tell_address_changes(&mut self) {
+        let Some(attached) = self.attached.as_ref().filter(|attached| attached.address_changes > 0) else {
+            return;
+        };
         let (link, changes) = (attached.link, attached.address_changes);
         self.transmit(link, Control::AddressSeen(AddressSeen { changes }));
     }

@@ -70,7 +70,7 @@ impl Machine {
         if self.attached.as_ref().is_some_and(|attached| attached.link == link) {
             self.counts.path_changes += 1;
             self.emit(Event::PathChanged { former, remote });
-            self.tell_address_change();
+            self.note_address_change();
         }
     }
 }

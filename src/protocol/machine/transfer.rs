@@ -44,6 +44,7 @@ impl Machine {
         let attached = self.attached.as_mut().filter(|attached| attached.hold <= durable)?;
         let link = attached.link;
         if let Some(welcome) = attached.welcome.take() {
+            self.tell_address_changes();
             self.check_drained(now);
             return Some((link, Frame::Control(Control::Welcome(welcome)), 0));
         }
