@@ -9,7 +9,8 @@ use bowline::protocol::types::{Judgement, LinkId};
 use bowline::wire::{Control, Frame, Hello};
 
 use crate::link::Side;
-use crate::peer::{Peer, Store};
+use crate::peer::Peer;
+use crate::store::Store;
 use crate::world::{Who, World, ms_of, setup};
 
 impl World {

@@ -273,7 +273,7 @@ fn large_messages_that_never_become_whole_do_not_lock_a_peer_that_forgot_out() {
     let shape = Shape { inbox: (2, 65_536), ..shape(Delivery::ReliableOrdered) };
     let mut world = connected_as(slow(), &shape);
     world.say(Acceptor, "chat", MAX_BODY);
-    (0..8).for_each(|_| drop(world.say(Acceptor, "chat", 10)));
+    (0..8).for_each(|_| _ = world.say(Acceptor, "chat", 10));
     world.run(ms(35));
     assert_eq!(world.stats(Dialer, "chat").inbox_messages, 8, "they wait for the large one");
     world.restart_acceptor(0, Some(ms(0)));

@@ -26,5 +26,6 @@ mod rng;
 mod scene;
 mod service;
 mod settings;
+mod store;
 mod violations;
 mod world;

@@ -8,7 +8,8 @@ use bowline::protocol::machine::Machine;
 
 use crate::link::Side;
 use crate::net::DIALER;
-use crate::peer::{Peer, Store};
+use crate::peer::Peer;
+use crate::store::Store;
 use crate::world::{Who, World, ms_of, new_dialer, setup};
 
 impl World {

@@ -14,9 +14,10 @@ use bowline::wire::{Control, Frame, Hello, Secret};
 use crate::link::{Link, Side};
 use crate::model::Model;
 use crate::net::name_of;
-use crate::peer::{Peer, Store};
+use crate::peer::Peer;
 use crate::rng::Rng;
 pub(crate) use crate::settings::{MAX_BODY, MAX_MESSAGE, Settings, Shape, Tally, granted, setup};
+use crate::store::Store;
 
 /// The moment at which every world begins.
 #[allow(clippy::disallowed_methods, reason = "an Instant has no other constructor; only differences count")]
