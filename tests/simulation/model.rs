@@ -91,6 +91,7 @@ pub(crate) struct Attempt {
     deadline: Option<Time>,
     delivery: Delivery,
     who: Who,
+    session: SessionId,
     label: String,
 }
 
@@ -168,15 +169,22 @@ impl Ledger {
     /// Somebody is about to send this: with a store it may be on its way before the send is told to be accepted.
     pub(crate) fn attempt(
         &self,
-        who: Who,
+        (who, session): (Who, SessionId),
         (label, delivery): (&str, Delivery),
         payload: &[u8],
         lifetime: Option<Duration>,
     ) -> Attempt {
         let at = self.now();
         let deadline = lifetime.map(|lifetime| at + lifetime);
-        let attempt =
-            Attempt { at, digest: Digest::of(payload), deadline, delivery, who, label: label.into() };
+        let attempt = Attempt {
+            at,
+            digest: Digest::of(payload),
+            deadline,
+            delivery,
+            who,
+            session,
+            label: label.into(),
+        };
         self.book().attempts.insert(attempt.digest, attempt.clone());
         attempt
     }
@@ -203,12 +211,6 @@ impl Ledger {
         book.settled = now;
         book.accepted_at.insert(id, now);
         book.note_epoch(now, attempt.who, id);
-    }
-
-    /// The session ended while a disk was writing it: it may have been accepted, and be on its way, or have taken the place
-    /// of an older state.
-    pub(crate) fn interrupted(&self, attempt: &Attempt) {
-        self.book().note_interrupted(|other| other.digest == attempt.digest);
     }
 
     /// It was not accepted.

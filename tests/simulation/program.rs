@@ -155,7 +155,7 @@ impl Program {
         for (place, line) in self.stage.plan.channels.iter().enumerate() {
             let Ok((channel, inbox)) = session.open(&line.label, line.config()).await else { break };
             let channel = Arc::new(channel);
-            self.spawn(self.clone().talk(place, channel.clone()));
+            self.spawn(self.clone().talk(place, id, channel.clone()));
             self.spawn(self.clone().listen(place, id, inbox));
             self.spawn(self.clone().measure(place, id, channel));
         }
@@ -212,7 +212,7 @@ impl Program {
         Rng::new(seed ^ now.rotate_left(20) ^ (place as u64) << 8 ^ what << 4 ^ self.who as u64)
     }
 
-    async fn talk(self, place: usize, channel: Arc<Channel>) {
+    async fn talk(self, place: usize, session: SessionId, channel: Arc<Channel>) {
         let line = &self.stage.plan.channels[place];
         let talk = &line.talks[self.who as usize];
         let said = &self.stage.said[place][self.who as usize];
@@ -234,8 +234,8 @@ impl Program {
             if let Some(deadline) = talk.deadline {
                 options = options.deadline(deadline);
             }
-            let attempt =
-                self.ledger().attempt(self.who, (&line.label, line.delivery), &payload, talk.deadline);
+            let (from, on) = ((self.who, session), (line.label.as_str(), line.delivery));
+            let attempt = self.ledger().attempt(from, on, &payload, talk.deadline);
             match channel.send_with(payload, options).await {
                 Ok(receipt) => {
                     said.fetch_add(1, Ordering::Relaxed);
@@ -258,7 +258,7 @@ impl Program {
     fn give_up(&self, attempt: Attempt, error: &SendError) {
         assert!(matches!(error, SendError::Closed(_)), "a send failed: {error}");
         match self.stage.plan.disks[self.who as usize] {
-            Some(_) => self.ledger().interrupted(&attempt),
+            Some(_) => self.ledger().interrupted(attempt),
             None => self.ledger().refused(attempt),
         }
     }

@@ -62,6 +62,18 @@ impl Ledger {
         *book.counts.entry(if keeps { "restarts" } else { "amnesias" }).or_insert(0) += 1;
     }
 
+    /// The session ended while a disk was writing it: it may have been accepted, and be on its way, or have taken the place
+    /// of an older state. Whoever asks when the session has ended is refused.
+    pub(crate) fn interrupted(&self, attempt: Attempt) {
+        let mut book = self.book();
+        let ended = book.sessions.get(&attempt.session).and_then(|life| life.ended.get(&attempt.who));
+        if ended.is_some_and(|(ended, _)| *ended < attempt.at) {
+            book.attempts.remove(&attempt.digest);
+        } else {
+            book.note_interrupted(|other| other.digest == attempt.digest);
+        }
+    }
+
     /// Whether a session is one that its dialer has left behind.
     pub(crate) fn is_abandoned(&self, session: SessionId) -> bool {
         self.book().abandoned.contains(&session)
@@ -100,8 +112,8 @@ impl Book {
             }
             // A number that nobody is given, beyond all others.
             let number = u64::MAX - interrupted.len() as u64;
-            for ((from, _, epoch, _), lane) in &*lanes {
-                if *from == attempt.who && lane.label == attempt.label {
+            for ((from, session, epoch, _), lane) in &*lanes {
+                if (*from, *session) == (attempt.who, attempt.session) && lane.label == attempt.label {
                     let message = lane.key.message(*epoch, number);
                     history.sent(attempt.at, message, Sent::new(attempt.digest).deadline(attempt.at));
                     history.unattended(attempt.at, message);
