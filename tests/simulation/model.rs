@@ -99,6 +99,8 @@ pub(crate) struct Attempt {
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     pub(crate) ended: BTreeMap<Who, (Time, CloseReason)>,
+    /// Which applications have heard that it is over, which may be before they are told its end, and when.
+    over: BTreeMap<Who, Time>,
     /// An application has asked for the end.
     pub(crate) wanted: Option<Time>,
     /// Which applications ever had it: a dial may fail after the acceptor has heard of it, and an acceptance after the
@@ -374,8 +376,15 @@ impl Ledger {
         self.book().sessions.entry(session).or_default().wanted.get_or_insert(now);
     }
 
+    /// An application hears that a session is over, while its peer is still being told.
+    pub(crate) fn over(&self, who: Who, session: SessionId) {
+        let now = self.now();
+        self.book().sessions.entry(session).or_default().over.entry(who).or_insert(now);
+    }
+
     /// A session is over at one end.
     pub(crate) fn ended(&self, who: Who, session: SessionId, reason: CloseReason) {
+        self.over(who, session);
         let now = self.now();
         let mut book = self.book();
         book.history.gave_up(now, &peer(who, session));

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bowline::{
-    Channel, Delivery, Endpoint, Event, Inbox, Receipt, SendError, SendOptions, Session, SessionId,
+    Channel, Delivery, Dormant, Endpoint, Event, Inbox, Receipt, Restored, SendError, SendOptions, Session,
+    SessionId,
 };
 use bowline_netsim::Time;
 use bytes::Bytes;
@@ -109,7 +110,7 @@ impl Program {
 
     async fn dial(self, endpoint: Endpoint) {
         let (addr, trust) = (self.stage.ends.server_address(), self.stage.ends.trust());
-        let restored = endpoint.restore().await.expect("the disk can be read");
+        let restored = self.restore(&endpoint).await;
         for dormant in restored.dialed {
             let session = dormant.connect(addr, trust.clone()).await.expect("it is remembered");
             self.ledger().count("restored");
@@ -126,8 +127,19 @@ impl Program {
         }
     }
 
-    async fn accept(self, endpoint: Endpoint) {
+    /// The sessions of this process's predecessor.
+    async fn restore(&self, endpoint: &Endpoint) -> Restored {
         let restored = endpoint.restore().await.expect("the disk can be read");
+        if self.stage.plan.disks[self.who as usize].is_some() {
+            let dialed = restored.dialed.iter().map(Dormant::id);
+            let all: Vec<_> = dialed.chain(restored.accepted.iter().map(Session::id)).collect();
+            self.ledger().restored(self.who, &all);
+        }
+        restored
+    }
+
+    async fn accept(self, endpoint: Endpoint) {
+        let restored = self.restore(&endpoint).await;
         for session in restored.accepted {
             self.ledger().count("restored");
             let program = self.clone();
@@ -185,6 +197,7 @@ impl Program {
                 Event::GaveUp => "gave up",
                 Event::PathChanged { .. } => "path changed",
                 Event::Service(_) => "service changed",
+                Event::Closed(_) => "over",
                 Event::Lagged { .. } => "events missed",
                 _ => continue,
             };
@@ -197,6 +210,7 @@ impl Program {
                 Event::Reconnecting { .. } | Event::PeerOffline { .. } => {
                     self.ledger().detached(self.who, id);
                 }
+                Event::Closed(_) => self.ledger().over(self.who, id),
                 Event::GaveUp if self.stage.is_healed() => {
                     let session = self.stage.sessions().get(&(self.who, id)).cloned();
                     session.iter().for_each(Session::reconnect);
