@@ -40,7 +40,7 @@ impl Message {
 
     /// How many messages between the one handed over before and this one will not come: expired, withdrawn or superseded; on an
     /// unreliable-sequenced channel also lost or late. What was over before this side got anything of the channel does not
-    /// count. Always zero on channels without an order.
+    /// count, nor does what a peer sent before it forgot everything and began anew. Always zero on channels without an order.
     pub fn skipped(&self) -> u64 {
         self.0.skipped
     }

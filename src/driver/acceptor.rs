@@ -156,6 +156,9 @@ impl fmt::Debug for Acceptor {
     }
 }
 
+/// Sessions of one identity that wait to be confirmed, where it may have one.
+const UNCONFIRMED_MAX: usize = 2;
+
 /// Makes the session that a visitor asks for, and waits until the dialer has confirmed it (rule S1).
 pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Result<Arc<Handle>, AcceptError> {
     let env = registry.env.clone();
@@ -163,13 +166,23 @@ pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Resul
     let parked = registry.unpark(visitor.session, None).ok_or_else(|| {
         if registry.is_closed() { AcceptError::EndpointClosed } else { left("it waited for too long") }
     })?;
-    let (shared, superseded) = create(registry, parked)?;
-    for session in superseded {
-        session.close(CloseCode::Superseded, "the same peer has made a new session", Duration::ZERO);
-    }
+    let (shared, mut superseded) = create(registry, parked)?;
+    let unconfirmed = superseded.iter().filter(|session| !session.is_confirmed()).count();
+    let mut excess = unconfirmed.saturating_sub(UNCONFIRMED_MAX - 1);
+    superseded.retain(|session| {
+        let ends = excess > 0 && !session.is_confirmed();
+        if ends {
+            excess -= 1;
+            supersede(session);
+        }
+        !ends
+    });
     let handle = Handle::new(shared.clone());
     match env.timeout(env.config.handshake_timeout, shared.confirmed()).await {
-        Some(Ok(())) => Ok(handle),
+        Some(Ok(())) => {
+            superseded.iter().for_each(|session| supersede(session));
+            Ok(handle)
+        }
         Some(Err(reason)) => Err(AcceptError::Abandoned(reason.to_string())),
         None => {
             // Nobody has seen it here, so nobody has ended it: its dialer may come again and make it anew.
@@ -180,7 +193,11 @@ pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Resul
     }
 }
 
-/// The new session, and the older ones that it ends.
+fn supersede(session: &Shared) {
+    session.close(CloseCode::Superseded, "the same peer has made a new session", Duration::ZERO);
+}
+
+/// The new session, and the older ones that it ends when it is confirmed: a Hello may come late, from a process that is gone.
 fn create(registry: &Arc<Registry>, parked: Parked) -> Result<(Arc<Shared>, Vec<Arc<Shared>>), AcceptError> {
     let Parked { established, hello, slot: _slot, waits } = parked;
     // From now on its datagrams are the session's.

@@ -250,6 +250,11 @@ impl Shared {
         }
     }
 
+    /// Whether the dialer has confirmed an accepted session.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.look().machine.is_confirmed()
+    }
+
     /// Waits until the dialer has confirmed an accepted session.
     pub(crate) async fn confirmed(&self) -> Result<(), CloseReason> {
         self.until(|state| match state.closed() {

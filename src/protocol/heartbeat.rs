@@ -34,6 +34,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// The probe timeout is at least this, so that a path of microseconds is not suspected by a scheduler's delay.
 const PTO_MIN: Duration = Duration::from_millis(100);
 
+/// The longest time between two probes. Queues that were full a moment ago leave a round trip of seconds behind, and a path that is gone
+/// is not to be asked for half a minute.
+const PROBE_MAX: Duration = Duration::from_secs(1);
+
 /// What the peer has seen of a beat is told within this.
 const NEWS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -290,7 +294,7 @@ impl Heart {
             return Some(Pulse::Dead);
         }
         self.beats = self.beats.max(1);
-        self.state = State::Suspect { probes: probes + 1, due: now + probe_timeout(rtt), left };
+        self.state = State::Suspect { probes: probes + 1, due: now + probe_spacing(rtt), left };
         Some(Pulse::Probe { parity: self.turn(), first, rebind: probes == PROBES })
     }
 
@@ -304,7 +308,7 @@ impl Heart {
     pub fn forgive(&mut self, now: Instant, rtt: Duration) {
         match &mut self.state {
             State::Waiting { overdue } => *overdue = now + answer_time(rtt),
-            State::Suspect { due, .. } => *due = now + probe_timeout(rtt),
+            State::Suspect { due, .. } => *due = now + probe_spacing(rtt),
             State::Resting { .. } => self.asked = None,
             State::Dead => {}
         }
@@ -314,6 +318,11 @@ impl Heart {
 /// How long an answer may take: two probe timeouts, clamped.
 fn answer_time(rtt: Duration) -> Duration {
     (2 * probe_timeout(rtt)).clamp(ANSWER_MIN, ANSWER_MAX)
+}
+
+/// The time between two probes.
+fn probe_spacing(rtt: Duration) -> Duration {
+    probe_timeout(rtt).min(PROBE_MAX)
 }
 
 /// RFC 9002 §6.2.1 with the variation at its initial half of the RTT: smoothed RTT + 4 × RTT/2.

@@ -332,7 +332,7 @@ pub struct Delivered {
     /// From 1: how often `recv_unacked` has handed it over.
     pub attempt: u32,
     /// Messages of the sender between the one handed over before and this one that will not come: expired, withdrawn,
-    /// superseded; on unreliable channels, lost or late. Counted where the channel has an order.
+    /// superseded; on unreliable channels, lost or late. Counted where the channel has an order, within one epoch.
     pub skipped: u64,
     /// When it is worth nothing any more, on this side's clock.
     pub deadline: Option<Instant>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline::error::{Outcome, SendError};
-use bowline::protocol::types::Progress;
+use bowline::protocol::types::{Progress, SessionState};
 
 use crate::link::Side;
 use crate::peer::Life;
@@ -114,6 +114,32 @@ fn channels_room_left_by_former_epochs_is_granted_again() {
     assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1, 2, 0]);
     world.run(secs(1));
     assert_eq!(world.hear(Side::Dialer, "chat"), [1]);
+}
+
+#[test]
+fn channels_what_waits_for_a_message_that_is_lost_keeps_no_new_epoch_away() {
+    let mut world = connected(Settings::default(), &[]);
+    world.open_plainly(Side::Acceptor, "chat");
+    // The large one finds no room before the dialer has opened the label. Those behind it are there, and cannot be taken.
+    world.say(Side::Acceptor, "chat", 70_000);
+    (0..30).for_each(|_| _ = world.say(Side::Acceptor, "chat", 10));
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.open(Side::Dialer, "chat", &Shape { inbox: (10, MAX_MESSAGE), ..Shape::plain() });
+    assert_eq!(world.hear(Side::Dialer, "chat"), []);
+    world.run(secs(5));
+    assert_eq!(world.dialer.machine.state(), SessionState::Connected, "G13");
+    // Now they can be. With as many again, in a third epoch, the application has to.
+    world.open_plainly(Side::Acceptor, "chat");
+    (0..30).for_each(|_| _ = world.say(Side::Acceptor, "chat", 10));
+    world.run(secs(1));
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(20));
+    assert_eq!(world.dialer.machine.state(), SessionState::Detached, "G10");
+    let heard = world.hear(Side::Dialer, "chat");
+    assert_eq!(heard, (1..=30).chain(0..30).collect::<Vec<_>>());
+    world.run(secs(60));
+    assert_eq!(world.dialer.machine.state(), SessionState::Connected);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use bowline::error::{ExtendError, Outcome};
 use bowline::id::MessageId;
 use bowline::protocol::types::Progress;
 
-use crate::link::Side::{Acceptor, Dialer};
+use crate::link::Side::{self, Acceptor, Dialer};
 use crate::scene::{BOTH, connected_as, in_mode, ms, secs, stored};
 use crate::world::{Settings, Shape, World};
 
@@ -17,8 +17,12 @@ fn in_order() -> World {
 
 /// Sequence and skipped of what there is to take.
 fn heard(world: &mut World) -> Vec<(u64, u64)> {
+    heard_by(world, Acceptor)
+}
+
+fn heard_by(world: &mut World, side: Side) -> Vec<(u64, u64)> {
     let mut heard = Vec::new();
-    world.with(world.on(Acceptor), |peer, model, now| {
+    world.with(world.on(side), |peer, model, now| {
         let key = peer.channels["chat"].key;
         while let Some(message) = peer.machine.recv(key, now) {
             model.delivered(&mut peer.handed, &message, now);
@@ -244,6 +248,25 @@ fn deadlines_survive_a_restart_as_times_of_the_calendar() {
             assert_eq!(world.outcome(Dialer, id), Some(outcome), "after {back_after} s, {receiver}");
         }
     }
+}
+
+#[test]
+fn deadlines_of_a_former_epoch_leave_no_gap_in_the_next_one() {
+    let mut world = in_order();
+    for life in [10_000, 600_000, 10_000] {
+        world.say_for(Acceptor, "chat", 10, life);
+    }
+    world.run(secs(1));
+    // Twice the acceptor forgets. What it sent before stays, and some of that expires.
+    for _ in 0..2 {
+        world.restart_acceptor(0, Some(ms(0)));
+        world.run(secs(1));
+        world.open_plainly(Acceptor, "chat");
+        world.say_for(Acceptor, "chat", 10, 600_000);
+        world.run(secs(1));
+    }
+    world.run(secs(20));
+    assert_eq!(heard_by(&mut world, Dialer), [(1, 1), (0, 0), (0, 0)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use bowline::protocol::types::{Event, Progress};
 
 use crate::link::Side;
 use crate::rng::Rng;
-use crate::scene::{connected, ms, secs, stored};
+use crate::scene::{BOTH, connected, ms, secs, stored};
 use crate::world::{Settings, World};
 
 #[test]
@@ -24,6 +24,61 @@ fn journal_a_channel_is_announced_and_ended_only_when_that_is_durable() {
     world.open_plainly(Side::Acceptor, "bulk");
     assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
     assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+}
+
+#[test]
+fn journal_nothing_more_is_awaited_only_when_the_end_is_durable() {
+    let mut world = connected(Settings { stores: [true, false], ..stored(500) }, &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(5));
+    world.open_plainly(Side::Acceptor, "chat");
+    world.finish(Side::Acceptor, "chat");
+    world.run(ms(400));
+    // The dialer has all there is, which is nothing; but its process ends before the store knows that there was a lane.
+    assert!(world.is_channel_there(Side::Acceptor, "chat"));
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(20));
+    assert!(BOTH.into_iter().all(|side| !world.is_channel_there(side, "chat")));
+    BOTH.into_iter().for_each(|side| world.open_plainly(side, "chat"));
+    let id = world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(5));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    world.run(secs(5));
+    assert_eq!(world.progress(Side::Acceptor, id), Progress::Resolved(Outcome::Handled));
+}
+
+#[test]
+fn journal_a_lane_that_was_named_outlives_the_word_that_the_one_before_is_forgotten() {
+    let mut world = connected(stored(1), &[]);
+    world.open_plainly(Side::Dialer, "chat");
+    let first = world.say(Side::Dialer, "chat", 10);
+    world.finish(Side::Dialer, "chat");
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    assert_eq!(world.hear(Side::Acceptor, "chat"), [0]);
+    world.run(secs(1));
+    assert_eq!(world.outcome(Side::Dialer, first), Some(Outcome::Handled));
+    let before = world.dialer.store.as_ref().map_or(0, |store| store.history.len());
+    world.finish(Side::Acceptor, "chat");
+    world.run(secs(1));
+    assert!(BOTH.into_iter().all(|side| !world.is_channel_there(side, "chat")));
+    // The dialer's store forgets that the acceptor ever had a lane; the acceptor begins another channel under the label.
+    let lost = world.dialer.store.as_ref().map_or(0, |store| store.history.len()) - before;
+    world.restart_dialer(lost + 1, Some(ms(0)));
+    world.open_plainly(Side::Acceptor, "chat");
+    let ids = [(); 3].map(|()| world.say(Side::Acceptor, "chat", 10));
+    world.run(secs(5));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0, 1, 2]);
+    world.run(secs(1));
+    assert!(ids.map(|id| world.outcome(Side::Acceptor, id)).iter().all(|end| *end == Some(Outcome::Handled)));
+    // Of the new channel, too, the dialer has finished its side, now and when it begins again.
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(5));
+    assert!(world.dialer.closed().is_none(), "{:?}", world.dialer.closed());
+    world.finish(Side::Acceptor, "chat");
+    world.run(secs(5));
+    assert!(BOTH.into_iter().all(|side| !world.is_channel_there(side, "chat")));
 }
 
 #[test]
@@ -116,6 +171,31 @@ fn journal_refusing_an_old_message_marks_no_new_one() {
     let id = world.say(Side::Acceptor, "chat", 10);
     world.run(secs(5));
     assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    world.run(secs(1));
+    assert_eq!(world.progress(Side::Acceptor, id), Progress::Resolved(Outcome::Handled));
+}
+
+#[test]
+fn journal_what_was_handled_of_a_former_epoch_is_over_without_being_remembered() {
+    let settings = Settings { stores: [true, false], ..Settings::default() };
+    let mut world = connected(settings, &["chat"]);
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
+    world.run(secs(1));
+    // The acceptor begins a new epoch: the dialer's store forgets all of the old one, as rule S3 has it.
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(1));
+    world.restart_dialer(0, Some(ms(0)));
+    world.run(secs(1));
+    world.open_plainly(Side::Acceptor, "chat");
+    let id = world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(5));
+    assert_eq!(
+        world.hear(Side::Dialer, "chat"),
+        [0],
+        "the first of the new epoch, and nothing of the old one"
+    );
     world.run(secs(1));
     assert_eq!(world.progress(Side::Acceptor, id), Progress::Resolved(Outcome::Handled));
 }

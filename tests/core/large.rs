@@ -266,3 +266,23 @@ fn large_messages_keep_their_place_in_the_order() {
     world.run(secs(2));
     assert_eq!(world.hear(Acceptor, "chat"), [1, 2, 3, 4]);
 }
+
+#[test]
+fn large_messages_that_never_become_whole_do_not_lock_a_peer_that_forgot_out() {
+    // Two may wait here, and behind one in part wait more: the first credit was for as many.
+    let shape = Shape { inbox: (2, 65_536), ..shape(Delivery::ReliableOrdered) };
+    let mut world = connected_as(slow(), &shape);
+    world.say(Acceptor, "chat", MAX_BODY);
+    (0..8).for_each(|_| drop(world.say(Acceptor, "chat", 10)));
+    world.run(ms(35));
+    assert_eq!(world.stats(Dialer, "chat").inbox_messages, 8, "they wait for the large one");
+    world.restart_acceptor(0, Some(ms(0)));
+    world.run(secs(5));
+    world.open(Acceptor, "chat", &shape);
+    world.run(secs(1));
+    assert!(world.is_channel_there(Acceptor, "chat"), "there is a session");
+    assert_eq!(world.hear(Dialer, "chat"), [1, 2, 3, 4, 5, 6, 7, 8]);
+    world.say(Acceptor, "chat", 10);
+    world.run(secs(1));
+    assert_eq!(world.hear(Dialer, "chat"), [0]);
+}

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use bowline::config::{Delivery, SendOptions};
 use bowline::error::{CloseReason, ExtendError, OpenError, Outcome, SendError};
 use bowline::id::{ChannelId, Epoch, MessageId};
-use bowline::protocol::journal::{Batch, SentLane, Snapshot};
+use bowline::protocol::journal::{Batch, Record, SentLane, Snapshot};
 use bowline::protocol::machine::Machine;
 use bowline::protocol::types::{ChannelKey, Event, LinkId, Progress, SessionState, Setup};
-use bowline::wire::{Control, Frame};
+use bowline::wire::{Control, Frame, ReceivingLane};
 use bytes::Bytes;
 
 use crate::link::Side;
@@ -98,6 +98,16 @@ impl Store {
         self.snapshot = Snapshot::default();
         self.history.iter().for_each(|batch| self.snapshot.apply(batch));
         self.snapshot.clone()
+    }
+
+    /// Epochs of the peer that were over when the process ended: nobody sends again under them.
+    pub(crate) fn former_epochs(&self) -> BTreeSet<Epoch> {
+        let begun = |record: &Record| match record {
+            Record::PeerEpoch(epoch) => Some(*epoch),
+            _ => None,
+        };
+        let records = self.history.iter().flat_map(|batch| &batch.records);
+        records.filter_map(begun).filter(|&epoch| self.snapshot.peer_epoch != Some(epoch)).collect()
     }
 }
 
@@ -409,6 +419,20 @@ impl Peer {
             Frame::Control(Control::Hello(hello)) => {
                 assert!(hello.counter <= snapshot.counter, "R4: counter {} is not durable", hello.counter);
             }
+            Frame::Control(Control::Receiving(receiving)) => {
+                // A channel that is forgotten has no window, and is not to be found any more.
+                let ended = |lane: &&ReceivingLane| lane.ended && lane.window_messages > 0;
+                for lane in receiving.lanes.iter().filter(ended) {
+                    let stored = snapshot.receiving.get(&lane.channel);
+                    let known = snapshot.peer_epoch == Some(receiving.epoch)
+                        && stored.is_some_and(|stored| stored.end.is_some());
+                    assert!(
+                        known,
+                        "R4: channel {} was called ended before its end was durable",
+                        lane.channel
+                    );
+                }
+            }
             Frame::Control(Control::Sending(sending)) => {
                 for lane in &sending.lanes {
                     let stored = snapshot.sending.get(&lane.channel);
@@ -439,10 +463,11 @@ impl Peer {
         }
     }
 
-    /// What the store remembers of a message that was handed over: `Some(true)` that it is over.
-    pub(crate) fn remembers(snapshot: &Snapshot, id: &MessageId) -> Option<bool> {
+    /// What the store remembers of a message that was handed over: `Some(true)` that it is over. So is everything of the
+    /// peer's `former` epochs, though the store knows nothing of it any more (rule S3).
+    pub(crate) fn remembers(snapshot: &Snapshot, former: &BTreeSet<Epoch>, id: &MessageId) -> Option<bool> {
         if snapshot.peer_epoch != Some(id.epoch) {
-            return Some(false);
+            return Some(former.contains(&id.epoch));
         }
         match snapshot.receiving.get(&id.channel) {
             Some(lane) => {

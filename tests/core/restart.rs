@@ -8,7 +8,7 @@ use bowline::protocol::machine::Machine;
 
 use crate::link::Side;
 use crate::net::DIALER;
-use crate::peer::Peer;
+use crate::peer::{Peer, Store};
 use crate::world::{Who, World, ms_of, new_dialer, setup};
 
 impl World {
@@ -97,8 +97,9 @@ impl World {
         self.model.rolled_back |= epoch != Some(old.machine.epoch());
         self.tally.restores += 1;
         let lied = self.model.lied;
+        let former = old.store.as_ref().map(Store::former_epochs).unwrap_or_default();
         self.model.receiver_gone(&mut old.handed, |id| {
-            if lied { Some(false) } else { Peer::remembers(&snapshot, id) }
+            if lied { Some(false) } else { Peer::remembers(&snapshot, &former, id) }
         });
         let setup =
             setup(&self.settings, old.side, session, old.setup.secret.clone(), &mut self.rng, ms_of(now));

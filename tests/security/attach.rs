@@ -231,3 +231,27 @@ async fn a_session_that_is_over_is_over_for_its_dialer_and_unknown_to_others() {
     }
     assert_eq!(host.endpoint.stats().sessions, 0);
 }
+
+/// A Hello may come late, from a process that is gone: nobody confirms what comes of it.
+#[tokio::test]
+async fn single_login_an_older_session_ends_when_the_new_one_is_confirmed_and_not_before() {
+    let mut host = Host::with(Config::default().one_session_per_identity(true));
+    let owner = identity();
+    let (link, session) = host.raw(&owner, &Claim::new(1)).await;
+    let mut unconfirmed = Vec::new();
+    for name in 2..5 {
+        let mut ghost = Link::dial(host.address, Face::of(&owner)).await;
+        let hello = Claim::new(name).hello(&ghost);
+        ghost.say(&Control::Hello(Box::new(hello))).await;
+        assert!(matches!(ghost.hear().await, Control::Welcome(_)));
+        unconfirmed.push(ghost);
+    }
+    assert_eq!(session.state(), SessionState::Connected);
+    // Few wait at once.
+    let superseded = u64::from(CloseCode::Superseded.value());
+    assert_eq!(soon(unconfirmed[0].end()).await.0, superseded);
+    assert_eq!(host.endpoint.stats().sessions, 3);
+    host.raw(&owner, &Claim::new(9)).await;
+    assert_eq!(soon(session.closed()).await.code, CloseCode::Superseded);
+    assert_eq!(soon(link.end()).await.0, superseded);
+}

@@ -93,7 +93,7 @@ fn case(seed: u64) -> Case {
     let crashing = rng.percent(40);
     let disks = [disk(&mut rng), disk(&mut rng)];
     let crashes = if crashing { crashes(heal, &mut rng) } else { Vec::new() };
-    let (one_way, scenario) = weather.scenario(heal, &mut rng);
+    let (one_way, backlog, scenario) = weather.scenario(heal, &mut rng);
     let channels = (0..rng.range(1, 5)).map(|number| line(number, heal, &mut rng)).collect();
     let mut closes = Vec::new();
     let who = if rng.percent(50) { Who::Client } else { Who::Server };
@@ -109,11 +109,12 @@ fn case(seed: u64) -> Case {
     for crash in &crashes {
         faults.push(if disks[crash.who as usize].is_some() { "restarts" } else { "amnesias" });
     }
-    // The cap of the backoff, an attempt, and three round trips; and what the backlog takes.
+    // The cap of the backoff, an attempt, and three round trips; and what stands in the queues.
     let settle = match policy {
         ReconnectPolicy::Standard => secs(64 + 10),
         _ => secs(20),
-    } + one_way * 6;
+    } + one_way * 6
+        + backlog;
     let plan = Plan {
         faulty,
         settle,

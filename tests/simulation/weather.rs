@@ -79,11 +79,12 @@ impl Weather {
         all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
     }
 
-    /// The network, and the longest way through it that has no queue.
-    pub(crate) fn scenario(&self, heal: u64, rng: &mut Rng) -> (Duration, Scenario) {
+    /// The network, the longest way through it that has no queue, and how long a full queue takes to empty: what stands in it keeps its
+    /// pace when the line gets faster.
+    pub(crate) fn scenario(&self, heal: u64, rng: &mut Rng) -> (Duration, Duration, Scenario) {
         let delay = ms(*rng.pick(&[1, 5, 10, 25, 60, 150, 300]));
         let mut conditions = Conditions::new().delay(delay);
-        let mut longest = delay;
+        let (mut longest, mut backlog) = (delay, Duration::ZERO);
         if self.loss {
             conditions = conditions.loss(*rng.pick(&[0.5, 2.0, 5.0, 15.0, 30.0]));
             if self.bursts {
@@ -105,9 +106,10 @@ impl Weather {
             conditions = conditions.corrupt(*rng.pick(&[0.5, 3.0]));
         }
         if self.slow {
-            conditions = conditions
-                .rate(*rng.pick(&[256_000, 1_000_000, 5_000_000]))
-                .queue_bytes(*rng.pick(&[20_000, 150_000, 1_000_000]));
+            let rate = *rng.pick(&[256_000, 1_000_000, 5_000_000]);
+            let queue_bytes = *rng.pick(&[20_000, 150_000, 1_000_000]);
+            conditions = conditions.rate(rate).queue_bytes(queue_bytes);
+            backlog = Duration::from_secs_f64(queue_bytes as f64 * 8.0 / rate as f64);
         }
         let mut scenario = Scenario::new("random", secs(heal)).both(conditions);
         let behind_nat = self.rebinds || self.short_timers || rng.percent(50);
@@ -136,7 +138,7 @@ impl Weather {
             .block(false)
             .stall(false);
         // Just before the liveness phase: the step must be within the scenario.
-        (longest, scenario.step(Step::at(ms(heal * 1_000 - 1)).both(healthy)))
+        (longest, backlog, scenario.step(Step::at(ms(heal * 1_000 - 1)).both(healthy)))
     }
 
     fn nat(&self, rng: &mut Rng) -> NatConfig {

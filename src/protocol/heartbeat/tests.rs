@@ -59,6 +59,18 @@ fn silence_is_probed_then_met_with_a_new_socket_and_then_dead() {
 }
 
 #[test]
+fn a_round_trip_of_seconds_does_not_keep_a_dead_path_for_half_a_minute() {
+    let (mut heart, now) = started();
+    let (mut at, mut left) = (now, 0);
+    let slow = Duration::from_millis(2_500);
+    while let Some(deadline) = heart.deadline() {
+        (at, left) = (deadline, left + 1);
+        heart.poll(at, slow, left, 0);
+    }
+    assert_eq!(at - now, ANSWER_MAX + 5 * PROBE_MAX, "an answer that takes as long as that comes in time");
+}
+
+#[test]
 fn probes_that_do_not_leave_are_not_waited_for() {
     let (mut heart, now) = started();
     heart.poll(now, RTT, 7, 0);

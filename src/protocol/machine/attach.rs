@@ -369,6 +369,7 @@ impl Machine {
             if let Some(remote) = channel.remote.as_mut() {
                 // What was told on the old link may be lost with it: it is over when it is told on this one.
                 (remote.told_ended, remote.told_window) = (false, Window::INITIAL);
+                remote.named = false;
                 channel.inbox.retell();
                 receiving.push(key);
             }

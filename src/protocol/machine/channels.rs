@@ -231,6 +231,21 @@ impl Channels {
         Some(id)
     }
 
+    /// Gives the local half of the channel a new id. Returns the old one and the new one.
+    pub(super) fn renew_local(&mut self, key: ChannelKey) -> Option<(ChannelId, ChannelId)> {
+        let id = ChannelId(self.next_local);
+        let next = self.next_local.checked_add(1)?;
+        let local = self.all.get_mut(&key)?.local.as_mut()?;
+        let old = local.id;
+        local.renew(id);
+        self.next_local = next;
+        self.by_local.remove(&old);
+        self.by_local.insert(id, key);
+        self.tell_sending.remove(&old);
+        self.tell_sending.insert(id);
+        Some((old, id))
+    }
+
     /// Gives the channel this local half.
     pub(super) fn insert_local(&mut self, key: ChannelKey, local: Local) {
         self.next_local = self.next_local.max(local.id.0.saturating_add(1));
@@ -344,6 +359,16 @@ impl Channels {
     /// No channel has anything to do before this.
     pub(super) fn timer(&self) -> Option<Instant> {
         self.timer
+    }
+
+    /// Whether the peer has forgotten the channel of this side's lane, and has another one under the label: it has named a
+    /// lane of which this side still awaits something.
+    pub(super) fn is_another(&self, key: ChannelKey) -> bool {
+        self.all.get(&key).is_some_and(|channel| {
+            channel.local.as_ref().is_some_and(|local| local.peer_forgot)
+                && channel.remote.as_ref().is_some_and(|remote| remote.named)
+                && !channel.is_inbox_through()
+        })
     }
 
     /// Whether both directions are over and both sides know.

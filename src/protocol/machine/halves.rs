@@ -52,11 +52,22 @@ pub(super) struct Remote {
     pub(super) told_window: Window,
     /// The mode is not the one that this side expects.
     pub(super) mismatch: Option<String>,
+    /// The peer has named it on the attached link: it has not forgotten it.
+    pub(super) named: bool,
+    /// That the peer announced it, and its end, is in this journal batch: that nothing more is awaited is not said before
+    /// (rule R4).
+    pub(super) hold: u64,
 }
 
 impl Remote {
     pub(super) fn new(id: ChannelId, delivery: Result<Delivery, i32>, end: Option<Sequence>) -> Self {
-        Self { id, delivery, end, told_ended: false, told_window: Window::INITIAL, mismatch: None }
+        let (told_ended, told_window) = (false, Window::INITIAL);
+        Self { id, delivery, end, told_ended, told_window, mismatch: None, named: false, hold: 0 }
+    }
+
+    /// Whether the word that nothing more is awaited waited for the journal `before`, and does so no more.
+    pub(super) fn is_settled(&self, before: u64, durable: u64) -> bool {
+        self.end.is_some() && before < self.hold && self.hold <= durable
     }
 }
 
@@ -93,6 +104,14 @@ impl Local {
         (self.peer_ended, self.peer_forgot) = (false, false);
         self.refused = None;
         (before, unknown)
+    }
+
+    /// The peer has forgotten this side's lane, and what it sends now belongs to another channel of the label: of that one
+    /// this side, which has finished, has a lane with another number and nothing on it. Receipts stay with its outbox.
+    pub(super) fn renew(&mut self, id: ChannelId) {
+        (self.id, self.window, self.synced, self.heard) = (id, Window::INITIAL, true, false);
+        (self.peer_ended, self.peer_forgot, self.refused) = (false, false, None);
+        (self.told_floor, self.told_end, self.unheard) = (0, false, None);
     }
 
     /// One past the last sequence, once there are no more. Of an unreliable lane only when all have left: its peer waits for

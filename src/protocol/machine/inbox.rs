@@ -255,12 +255,15 @@ impl Inbox {
         (self.granted, self.room) = (self.granted.max(wanted), wanted);
     }
 
-    /// Whether former epochs left more here than one window may hold.
+    /// Whether former epochs left so much here that the application has to take some of it first. Without them nothing is
+    /// too much: what came under the present epoch is bounded by its window, and may wait for what is missing before it,
+    /// where no application can take it.
     pub(super) fn is_overfull(&self, window: Window) -> bool {
-        let held = self.all_held();
-        held.messages > window.messages.saturating_mul(2)
-            || held.bytes > window.bytes.saturating_mul(2)
-            || held.large > window.large.saturating_mul(2)
+        let (former, held) = (self.leftover_held, self.all_held());
+        let over = |former: u64, held: u64, window: u64| former > 0 && held > window.saturating_mul(2);
+        over(former.messages, held.messages, window.messages)
+            || over(former.bytes, held.bytes, window.bytes)
+            || over(former.large, held.large, window.large)
     }
 
     /// The next message for the application: returned ones first, then by age.

@@ -342,12 +342,14 @@ impl Machine {
 
     /// Batch `number` and all before it are durable.
     pub fn handle_journaled(&mut self, number: u64, now: Instant) {
+        let before = self.journal.durable();
         self.journal.handle_journaled(number);
         let durable = self.journal.durable();
         let mut news = Vec::new();
         let mut writable = Vec::new();
         for (key, channel) in self.channels.iter_mut() {
-            if channel.inbox.ledger.settle(durable) && channel.remote.is_some() {
+            let settled = channel.inbox.ledger.settle(durable);
+            if channel.remote.as_ref().is_some_and(|remote| settled || remote.is_settled(before, durable)) {
                 news.push(key);
             }
             if channel.local.is_some() {

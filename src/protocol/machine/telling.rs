@@ -93,7 +93,8 @@ impl Machine {
         let report = channel.inbox.report();
         let partial = channel.inbox.tell_partial();
         let more = channel.inbox.has_news();
-        let ended = through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
+        let known = remote.hold <= self.journal.durable();
+        let ended = known && through && !more && remote.end.is_some_and(|end| report.handled_below >= end);
         if ended {
             remote.told_ended = true;
             channel.inbox.note_ended();
@@ -191,7 +192,7 @@ impl Machine {
             return Err("a channel's floor is beyond its end (rule N1)");
         }
         let news = known.is_none() || remote.end != end;
-        remote.end = end;
+        (remote.end, remote.named) = (end, true);
         let news = channel.inbox.raise_floor(epoch, lane.floor) || news;
         let beyond =
             |end: Sequence| !channel.inbox.may_skip(end) || remote.end.is_some_and(|last| end > last);
@@ -204,7 +205,10 @@ impl Machine {
         }
         if let (Ok(delivery), true) = (remote.delivery, news) {
             let (channel, label, floor) = (lane.channel, lane.label, lane.floor);
-            self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
+            let mark = self.journal.record(|| Record::Announced { channel, label, delivery, floor, end });
+            if let Some(remote) = self.channels.get_mut(key).and_then(|channel| channel.remote.as_mut()) {
+                remote.hold = mark.batch;
+            }
         }
         let mut gone = Vec::new();
         if let Some(channel) = self.channels.get_mut(key) {

@@ -199,9 +199,27 @@ impl Machine {
     }
 
     pub(super) fn forget_if_over(&mut self, key: ChannelKey) {
-        if self.channels.is_over(key) {
-            self.forget(key);
+        if !self.channels.is_over(key) {
+            return;
         }
+        match self.channels.is_another(key) {
+            true => self.renew_local(key),
+            false => self.forget(key),
+        }
+    }
+
+    /// The lane of this side is over, and the peer has begun another channel under the label: that one stays (rule C3).
+    fn renew_local(&mut self, key: ChannelKey) {
+        let Some((old, channel)) = self.channels.renew_local(key) else { return self.forget(key) };
+        let Some(known) = self.channels.get_mut(key) else { return };
+        let Some(local) = known.local.as_mut() else { return };
+        let (label, delivery, next) = (known.label.clone(), local.outbox.mode(), local.outbox.next());
+        self.journal.record(|| Record::Forgotten { channel: old });
+        self.journal.record(|| Record::Opened { channel, label, delivery });
+        // Its numbers go on: receipts are asked for by number.
+        let reserved = self.journal.record(|| Record::Reserved { channel, next });
+        local.reserved = (next, reserved.batch);
+        local.hold = self.journal.record(|| Record::Finished { channel }).batch;
     }
 
     pub(super) fn forget(&mut self, key: ChannelKey) {

@@ -31,14 +31,17 @@ impl Leftover {
         self.deadline
     }
 
-    /// Takes out what has expired. Where order counts, the next one tells that it is missing.
+    /// Takes out what has expired. Where order counts, the next one of the same epoch tells that it is missing.
     pub(super) fn expire(&mut self, now: Instant, ordered: bool) -> Vec<Delivered> {
         let mut expired = Vec::new();
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return expired;
         }
-        let mut missing = 0;
+        let (mut epoch, mut missing) = (None, 0);
         for mut message in std::mem::take(&mut self.messages) {
+            if epoch.replace(message.id.epoch) != Some(message.id.epoch) {
+                missing = 0;
+            }
             if message.deadline.is_some_and(|deadline| deadline <= now) {
                 missing += message.skipped + 1;
                 expired.push(message);
