@@ -14,6 +14,7 @@
 mod datagrams;
 mod inflow;
 mod lane;
+mod log;
 mod outflow;
 mod reader;
 mod streams;
@@ -100,6 +101,7 @@ impl ControlStream {
     pub(crate) async fn next(&mut self) -> Result<Control, ControlError> {
         loop {
             if let Some(frame) = self.decoder.next().map_err(ControlError::Malformed)? {
+                log::received_control(&frame);
                 return Ok(frame);
             }
             match self.receive.read_chunk(MAX_HELLO, true).await {
@@ -115,6 +117,7 @@ impl ControlStream {
     pub(crate) async fn send(&mut self, frame: &Control) -> Result<(), WriteError> {
         let mut bytes = BytesMut::new();
         control::encode(frame, &mut bytes);
+        log::sent_control(frame);
         self.send.write_chunk(bytes.freeze()).await
     }
 

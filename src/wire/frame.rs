@@ -114,6 +114,27 @@ pub enum Control {
     AddressSeen(AddressSeen),
 }
 
+impl Control {
+    /// The name of the frame in the specification.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "Hello",
+            Self::Welcome(_) => "Welcome",
+            Self::Confirm(_) => "Confirm",
+            Self::Retry(_) => "Retry",
+            Self::Refuse(_) => "Refuse",
+            Self::Sending(_) => "Sending",
+            Self::Receiving(_) => "Receiving",
+            Self::Close(_) => "Close",
+            Self::CloseAck => "CloseAck",
+            Self::Presence { .. } => "Presence",
+            Self::Probe(_) => "Probe",
+            Self::ProbeAnswer => "ProbeAnswer",
+            Self::AddressSeen(_) => "AddressSeen",
+        }
+    }
+}
+
 /// See [`Control::Probe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probe {

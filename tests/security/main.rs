@@ -1,6 +1,7 @@
 //! Hostile peers: what somebody who speaks QUIC, and as much of the protocol as suits them, can do to an endpoint.
 //!
-//! The peers here are made of quinn and the public codecs ([`raw`]), so they can say anything, at any time. Their
+//! The peers here are made of quinn and the public codecs ([`raw`]), so they can say anything, at any time. What breaks which rule
+//! is in tables ([`rules`]), which the simulation goes through as well. Their
 //! victims are real endpoints on the loopback interface ([`host`]).
 
 mod acceptors;
@@ -16,6 +17,11 @@ mod probes;
 mod quic;
 mod racing;
 mod raw;
+#[allow(
+    dead_code,
+    reason = "some of what is in the tables takes a bad network, or long, and is for the simulation"
+)]
+mod rules;
 mod trust;
 mod violations;
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bowline::id::{ChannelId, Epoch, SessionId};
 use bowline::protocol::proof;
@@ -20,7 +21,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::TLS13;
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use crate::soon;
+use super::soon;
 
 /// What a raw peer shows of itself.
 pub(crate) struct Face<'a> {
@@ -57,6 +58,10 @@ pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) control: SendStream,
     pub(crate) answers: RecvStream,
+    /// The epoch that the peer has said.
+    pub(crate) peer_epoch: Option<Epoch>,
+    /// Long enough for what was sent to have been read.
+    pub(crate) pause: Duration,
     decoder: ControlDecoder,
     /// Streams that stay open.
     held: Vec<SendStream>,
@@ -66,8 +71,12 @@ pub(crate) struct Link {
 impl Link {
     /// A connection to an acceptor, whoever that is.
     pub(crate) async fn dial(address: SocketAddr, face: Face<'_>) -> Self {
-        let (endpoint, connection) = connect(address, face).await;
-        let connection = connection.expect("the handshake succeeds");
+        Self::dial_from(loopback(), address, face).await
+    }
+
+    /// The same from a given endpoint.
+    pub(crate) async fn dial_from(endpoint: Endpoint, address: SocketAddr, face: Face<'_>) -> Self {
+        let connection = connect_from(&endpoint, address, face).await.expect("the handshake succeeds");
         let streams = soon(connection.open_bi()).await.unwrap();
         Self::over(endpoint, connection, streams)
     }
@@ -81,6 +90,8 @@ impl Link {
             connection,
             control,
             answers,
+            peer_epoch: None,
+            pause: Duration::from_millis(50),
             decoder: ControlDecoder::new(MAX_CONTROL),
             held: Vec::new(),
             _endpoint: endpoint,
@@ -108,7 +119,7 @@ impl Link {
     /// Writes to the control stream until nothing more is taken. How much was.
     pub(crate) async fn write_while_taken(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
-        let short = std::time::Duration::from_millis(300);
+        let short = Duration::from_millis(300);
         while let Ok(Ok(written)) = tokio::time::timeout(short, self.control.write(bytes)).await {
             taken += written;
         }
@@ -119,6 +130,11 @@ impl Link {
     pub(crate) async fn listen(&mut self) -> Option<Control> {
         loop {
             if let Some(frame) = self.decoder.next().expect("bowline keeps its own rules") {
+                match &frame {
+                    Control::Hello(hello) => self.peer_epoch = Some(hello.epoch),
+                    Control::Welcome(welcome) => self.peer_epoch = Some(welcome.epoch),
+                    _ => {}
+                }
                 return Some(frame);
             }
             match soon(self.answers.read_chunk(MAX_CONTROL, true)).await {
@@ -207,8 +223,7 @@ pub(crate) struct Crowd {
 impl Crowd {
     pub(crate) fn new() -> Self {
         let identity = Identity::generate().unwrap();
-        let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        Self { endpoint, config: client_config(Face::of(&identity)) }
+        Self { endpoint: loopback(), config: client_config(Face::of(&identity)) }
     }
 
     pub(crate) fn dial(
@@ -230,10 +245,21 @@ pub(crate) async fn connect(
     address: SocketAddr,
     face: Face<'_>,
 ) -> (Endpoint, Result<Connection, ConnectionError>) {
-    let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let connecting = endpoint.connect_with(client_config(face), address, "peer.invalid").unwrap();
-    let connection = soon(connecting).await;
+    let endpoint = loopback();
+    let connection = connect_from(&endpoint, address, face).await;
     (endpoint, connection)
+}
+
+async fn connect_from(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    face: Face<'_>,
+) -> Result<Connection, ConnectionError> {
+    soon(endpoint.connect_with(client_config(face), address, "peer.invalid").unwrap()).await
+}
+
+fn loopback() -> Endpoint {
+    Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
 }
 
 /// A session that a raw dialer says is its own.
@@ -284,7 +310,11 @@ impl Listener {
     }
 
     pub(crate) fn with(face: Face<'_>) -> Self {
-        let endpoint = Endpoint::server(server_config(face), (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        Self::on(Endpoint::server(server_config(face), (Ipv4Addr::LOCALHOST, 0).into()).unwrap())
+    }
+
+    /// The same on a given endpoint.
+    pub(crate) fn on(endpoint: Endpoint) -> Self {
         let address = endpoint.local_addr().unwrap();
         Self { endpoint, address }
     }
@@ -405,7 +435,7 @@ fn client_config(face: Face<'_>) -> quinn::ClientConfig {
     config
 }
 
-fn server_config(mut face: Face<'_>) -> quinn::ServerConfig {
+pub(crate) fn server_config(mut face: Face<'_>) -> quinn::ServerConfig {
     let (chain, key) = parts(face.identity.expect("an acceptor needs a key"));
     let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])

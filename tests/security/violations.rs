@@ -8,76 +8,28 @@ mod messages;
 mod pieces;
 mod strangers;
 
-use bowline::wire::{Confirm, Control, Refuse, Retry};
-use bowline::{CloseCode, SessionState};
-use quinn::VarInt;
+use bowline::{ChannelConfig, CloseCode, Delivery, Inbox, Outcome, Receipt, Session, SessionState};
 
-use crate::host::{Bystander, Dialed, Host, assert_violation, end, identity};
-use crate::raw::{Claim, Face, Link, welcome};
+use crate::host::{Bystander, Dialed, Host, assert_violation, end, identity, ordered};
+use crate::raw::{Claim, Face, Link};
+use crate::rules::{By, Case, Scene, attach, name_chat};
 use crate::soon;
-
-/// What a peer does to break a rule.
-enum Act {
-    Say(Control),
-    /// Bytes on the control stream.
-    Write(Vec<u8>),
-    FinishControl,
-    ResetControl,
-    /// STOP_SENDING for the other side's control stream.
-    StopControl,
-    /// A data stream that stays open.
-    Stream(Vec<u8>),
-    FinishedStream(Vec<u8>),
-    ResetStream(Vec<u8>),
-    Datagram(Vec<u8>),
-}
-
-struct Case {
-    name: &'static str,
-    acts: Vec<Act>,
-    /// What the reason says.
-    words: &'static str,
-}
-
-fn case(name: &'static str, acts: impl Into<Vec<Act>>, words: &'static str) -> Case {
-    Case { name, acts: acts.into(), words }
-}
-
-impl Act {
-    async fn on(self, link: &mut Link) {
-        match self {
-            Self::Say(frame) => link.say(&frame).await,
-            Self::Write(bytes) => link.say_bytes(&bytes).await,
-            Self::FinishControl => link.control.finish().unwrap(),
-            Self::ResetControl => link.control.reset(VarInt::from_u32(0)).unwrap(),
-            Self::StopControl => link.answers.stop(VarInt::from_u32(0)).unwrap(),
-            Self::Stream(bytes) => link.hold_data(&bytes).await,
-            Self::FinishedStream(bytes) => link.open_data(&bytes).await.finish().unwrap(),
-            Self::Datagram(bytes) => link.connection.send_datagram(bytes.into()).unwrap(),
-            Self::ResetStream(bytes) => {
-                let mut stream = link.open_data(&bytes).await;
-                if !bytes.is_empty() {
-                    // What is reset before it is read was never said.
-                    crate::host::a_while().await;
-                }
-                stream.reset(VarInt::from_u32(0)).unwrap();
-            }
-        }
-    }
-}
 
 /// A raw dialer breaks each rule on a link and session of its own.
 async fn an_acceptor_ends_the_session(cases: Vec<Case>) {
     let mut host = Host::new();
     let bystander = Bystander::of(&mut host).await;
     let dialer = identity();
-    for (number, Case { name, acts, words }) in (1..).zip(cases) {
+    for (number, case) in (1..).zip(cases.into_iter().filter(|case| case.is_by(By::Dialer))) {
+        let (name, words) = (case.name, case.words());
         let (mut link, session) = host.raw(&dialer, &Claim::new(number)).await;
-        for act in acts {
+        let (_inbox, receipt) = prepare(&mut link, &session, case.scene).await;
+        for act in case.acts {
             act.on(&mut link).await;
         }
         assert_told(&link, name, words).await;
         assert_violation(&end(&session).await, words);
+        assert_unknown(receipt).await;
         bystander.is_unharmed().await;
     }
     assert!(host.has_no_more());
@@ -86,13 +38,47 @@ async fn an_acceptor_ends_the_session(cases: Vec<Case>) {
 
 /// A raw acceptor breaks each rule on a link and session of its own.
 async fn a_dialer_ends_the_session(cases: Vec<Case>) {
-    for Case { name, acts, words } in cases {
+    for case in cases.into_iter().filter(|case| case.is_by(By::Acceptor)) {
+        let (name, words) = (case.name, case.words());
         let mut peer = Dialed::new().await;
-        for act in acts {
+        let (_inbox, receipt) = prepare(&mut peer.link, &peer.session, case.scene).await;
+        for act in case.acts {
             act.on(&mut peer.link).await;
         }
         assert_told(&peer.link, name, words).await;
         assert_violation(&end(&peer.session).await, words);
+        assert_unknown(receipt).await;
+    }
+}
+
+/// A raw dialer whose lane 0 is open on both sides.
+async fn opened(host: &mut Host, number: u8, delivery: Delivery) -> (Link, Session, Inbox) {
+    let (mut link, session) = host.raw(&identity(), &Claim::new(number)).await;
+    let (inbox, _) = prepare(&mut link, &session, Scene::Open(delivery)).await;
+    (link, session, inbox.expect("it is open"))
+}
+
+/// What there is before a peer does something: with an open channel, and with a message of its own.
+async fn prepare(link: &mut Link, session: &Session, scene: Scene) -> (Option<Inbox>, Option<Receipt>) {
+    match scene {
+        Scene::Open(delivery) => {
+            let (_chat, inbox) = session.open("chat", ChannelConfig::new(delivery)).await.unwrap();
+            name_chat(link, delivery).await;
+            (Some(inbox), None)
+        }
+        Scene::Sent => {
+            let (chat, inbox) = session.open("chat", ordered()).await.unwrap();
+            let receipt = soon(chat.send("only one")).await.unwrap();
+            (Some(inbox), Some(receipt))
+        }
+        Scene::Stranger | Scene::Hailed | Scene::Attached => (None, None),
+    }
+}
+
+/// What became of a message is not known when the session was ended.
+async fn assert_unknown(receipt: Option<Receipt>) {
+    if let Some(receipt) = receipt {
+        assert_eq!(soon(receipt.outcome()).await, Outcome::Unknown);
     }
 }
 
@@ -102,67 +88,24 @@ async fn assert_told(link: &Link, name: &str, words: &str) {
     assert!(reason.contains(words), "{name}: {words:?} is not in {reason:?}");
 }
 
-// ---- Attach frames where they do not belong ----
-
-fn attach_frames() -> Vec<Case> {
-    let refuse = Refuse { code: 4, reason: "because".to_owned(), retry: false };
-    vec![
-        case("a second Welcome", [Act::Say(Control::Welcome(welcome(1)))], "attach message"),
-        case("a Retry", [Act::Say(Control::Retry(Retry::Stale(7)))], "attach message"),
-        case("a Refuse", [Act::Say(Control::Refuse(refuse))], "attach message"),
-        case("an answer to no Close", [Act::Say(Control::CloseAck)], "CloseAck without a Close"),
-    ]
-}
-
 #[tokio::test]
 async fn an_acceptor_ends_a_session_that_attaches_what_is_attached() {
-    let mut cases = attach_frames();
-    let confirm = Control::Confirm(Confirm { counter: 9, durable: false });
-    cases.push(case("a Confirm of another Welcome", [Act::Say(confirm)], "Confirm that answers no Welcome"));
-    an_acceptor_ends_the_session(cases).await;
+    an_acceptor_ends_the_session(attach::attach_frames()).await;
 }
 
 #[tokio::test]
 async fn a_dialer_ends_a_session_that_attaches_what_is_attached() {
-    let mut cases = attach_frames();
-    let confirm = Control::Confirm(Confirm { counter: 1, durable: false });
-    cases.push(case("a Confirm from the acceptor", [Act::Say(confirm)], "Confirm that answers no Welcome"));
-    a_dialer_ends_the_session(cases).await;
-}
-
-#[tokio::test]
-async fn a_second_hello_on_an_attached_link_ends_the_session() {
-    let mut host = Host::new();
-    let claim = Claim::new(1);
-    let (mut link, session) = host.raw(&identity(), &claim).await;
-    let hello = claim.at(2).hello(&link);
-    link.say(&Control::Hello(Box::new(hello))).await;
-    assert_told(&link, "a second Hello", "attach message").await;
-    assert_violation(&end(&session).await, "attach message");
-}
-
-// ---- The control stream itself ----
-
-fn control_stream() -> Vec<Case> {
-    vec![
-        case("the control stream reset", [Act::ResetControl], "the control stream was reset"),
-        case("the control stream unread", [Act::StopControl, nudge()], "the control stream is not read"),
-    ]
-}
-
-/// Something that is answered on the control stream.
-fn nudge() -> Act {
-    Act::Say(crate::raw::naming(0, "chat"))
+    a_dialer_ends_the_session(attach::attach_frames()).await;
 }
 
 #[tokio::test]
 async fn an_acceptor_ends_a_session_whose_control_stream_is_not_kept() {
-    an_acceptor_ends_the_session(control_stream()).await;
+    an_acceptor_ends_the_session(attach::control_stream()).await;
 }
 
 #[tokio::test]
 async fn a_dialer_ends_a_session_whose_control_stream_is_not_kept() {
-    a_dialer_ends_the_session(control_stream()).await;
+    a_dialer_ends_the_session(attach::control_stream()).await;
 }
 
 /// A close that a bad network keeps back looks the same.

@@ -7,7 +7,7 @@ use bowline::error::{AcceptError, CloseCode, Side};
 use bowline::{ChannelConfig, Config, Delivery, Outcome, Session};
 use bowline_netsim::{Conditions, Scenario};
 
-use crate::gate::{Act, Trap};
+use crate::gate::{Act, At, Trap};
 use crate::plan::{ms, secs};
 use crate::process::Disk;
 use crate::world::{Who, over};
@@ -51,7 +51,7 @@ fn a_restored_session_whose_dialer_does_not_come_can_be_closed() {
 #[test]
 fn a_session_that_was_not_confirmed_in_time_is_made_when_its_dialer_comes_again() {
     let finished = over(&line(), 1, async |ends| {
-        ends.gate.set(vec![Trap { who: Who::Server, packet: 3, act: Act::Cut }]);
+        ends.gate.set(vec![Trap { who: Who::Server, at: At::Packet(3), act: Act::Cut }]);
         let server = ends.start(Who::Server, Config::default(), None);
         let client = ends.start(Who::Client, Config::default(), None);
         let dial = client.endpoint.connect(ends.server_address(), ends.trust()).into_future();

@@ -11,7 +11,7 @@ use bowline::Delivery;
 use bowline_netsim::{Conditions, NatConfig, Scenario};
 
 use crate::crowd;
-use crate::gate::{Act, Trap};
+use crate::gate::{Act, At, Trap};
 use crate::invariants::{Expected, words};
 use crate::plan::{Close, Line, Plan, Talk, ms, secs};
 use crate::run::{Outcome, run};
@@ -42,12 +42,12 @@ fn chat(scenario: Scenario) -> Plan {
 }
 
 /// A session in short: it begins, says a few things, loses its connection, goes on, and ends.
-fn episode(closer: Who) -> Plan {
+pub(crate) fn episode(closer: Who) -> Plan {
     let mut files = Line::new("files", Delivery::ReliableUnordered, Talk::chat(1, ms(100)));
     files.talks.iter_mut().for_each(|talk| talk.large = (100, 80_000));
     let lines = vec![Line::new("chat", Delivery::ReliableOrdered, Talk::chat(4, ms(40))), files];
     let mut plan = plan(line(), lines, closer);
-    plan.traps = vec![Trap { who: Who::Client, packet: 40, act: Act::Cut }];
+    plan.traps = vec![Trap { who: Who::Client, at: At::Packet(40), act: Act::Cut }];
     plan
 }
 
@@ -62,10 +62,11 @@ fn judge(name: &str, packet: u64, outcome: &Outcome, patience: Duration) -> Opti
     if wait > patience {
         found.push(format!("somebody waited for {wait:?}, limit {patience:?}"));
     }
-    words(&format!("exhaustive::{name}"), packet, &found)
+    words(name, packet, &found)
 }
 
-fn require(
+/// A run for each place, which must have come to something there.
+pub(crate) fn require(
     name: &'static str,
     packets: &[u64],
     patience: Duration,
@@ -77,7 +78,7 @@ fn require(
         let mut longest = longest.lock().expect("it is only compared");
         *longest = (*longest).max(outcome.waits().0);
         match judge(name, *packet, &outcome, patience) {
-            None if !happened => Some(format!("{name}: nothing happened to packet {packet}")),
+            None if !happened => Some(format!("{name}: nothing happened at {packet}")),
             other => other,
         }
     });
@@ -110,7 +111,7 @@ fn the_nat_gives_another_port_before_each_packet() {
     let packets = seeds::asked().unwrap_or_else(|| (1..=PACKETS).collect());
     require("the_nat_gives_another_port_before_each_packet", &packets, ms(200), |packet| {
         let mut plan = chat(line());
-        plan.traps = vec![Trap { who: Who::Client, packet, act: Act::Rebind }];
+        plan.traps = vec![Trap { who: Who::Client, at: At::Packet(packet), act: Act::Rebind }];
         let outcome = run(&plan, &Expected::new());
         let happened = outcome.passed.1 == 1;
         (outcome, happened)
@@ -124,7 +125,7 @@ fn cut_each(name: &'static str, who: Who, closer: Who) {
     let packets = seeds::asked().unwrap_or_else(|| (1..=count).collect());
     require(name, &packets, ms(5_000), |packet| {
         let mut plan = episode(closer);
-        plan.traps.push(Trap { who, packet, act: Act::Cut });
+        plan.traps.push(Trap { who, at: At::Packet(packet), act: Act::Cut });
         let outcome = run(&plan, &Expected::new());
         let happened = outcome.passed.1 >= 1;
         (outcome, happened)

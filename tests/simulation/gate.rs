@@ -1,21 +1,41 @@
-//! What a certain packet sets off: a fault at each place of a run, one run after the other.
+//! What a certain packet or frame sets off: a fault at each place of a run, one run after the other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bowline_netsim::quic::Sim;
-use bowline_netsim::{Change, NatChange, NetworkId};
+use bowline_netsim::{Change, NatChange, NetworkId, Time};
 
 use crate::world::Who;
 
-/// Something that happens just before a host sends a packet.
+/// Something that happens at a place of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trap {
     pub(crate) who: Who,
-    /// Which packet of this host, counted from 1, over all its processes and sockets.
-    pub(crate) packet: u64,
+    pub(crate) at: At,
     pub(crate) act: Act,
 }
+
+/// A place in what a host does, counted from 1, over all its processes and sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// Just before it sends this packet.
+    Packet(u64),
+    /// This frame of the protocol has left it, and time goes on.
+    Sent(u64),
+    /// This frame has been read, and nothing that it brings about has left.
+    Received(u64),
+}
+
+/// Whether a host sent a frame, or received it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Sent,
+    Received,
+}
+
+/// A frame of the protocol, by its name, with the host that sent or received it.
+pub(crate) type Step = (Who, Way, String);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
@@ -40,6 +60,10 @@ struct Inner {
     passed: [u64; 2],
     /// The client's sockets.
     sockets: Vec<Arc<AtomicBool>>,
+    /// Frames that each host has sent and received, in their order, if somebody watches.
+    steps: Vec<Step>,
+    /// A cut that waits until a frame of this host has left, and since when it has.
+    armed: Option<(Who, Option<Time>)>,
     sprung: usize,
 }
 
@@ -67,14 +91,61 @@ impl Gate {
             let mut inner = self.inner();
             let before = inner.passed[who as usize];
             inner.passed[who as usize] += packets;
+            if let Some((_, left @ None)) = inner.armed.as_mut().filter(|(armed, _)| *armed == who) {
+                *left = Some(self.sim.now());
+            }
             let now = before + 1..=before + packets;
-            let sprung = |trap: &Trap| trap.who == who && now.contains(&trap.packet);
+            let sprung = |trap: &Trap| {
+                trap.who == who && matches!(trap.at, At::Packet(packet) if now.contains(&packet))
+            };
             let acts: Vec<Act> =
                 inner.traps.iter().filter(|trap| sprung(trap)).map(|trap| trap.act).collect();
             inner.sprung += acts.len();
             acts
         };
         acts.into_iter().for_each(|act| self.spring(act));
+    }
+
+    /// A host sends or has received a frame.
+    pub(crate) fn step(&self, who: Who, way: Way, frame: String) {
+        let acts = {
+            let mut inner = self.inner();
+            inner.steps.push((who, way, frame));
+            let same = |step: &&Step| (step.0, step.1) == (who, way);
+            let number = inner.steps.iter().filter(same).count() as u64;
+            let at = match way {
+                Way::Sent => At::Sent(number),
+                Way::Received => At::Received(number),
+            };
+            let sprung = |trap: &&Trap| trap.who == who && trap.at == at;
+            let acts: Vec<Act> = inner.traps.iter().filter(sprung).map(|trap| trap.act).collect();
+            if way == Way::Sent && !acts.is_empty() {
+                inner.armed = Some((who, None));
+                return;
+            }
+            inner.sprung += acts.len();
+            acts
+        };
+        acts.into_iter().for_each(|act| self.spring(act));
+    }
+
+    /// Somebody is about to send or receive a packet: what was to leave with a frame has left if time has gone on since.
+    pub(crate) fn looks(&self) {
+        let now = self.sim.now();
+        let due = {
+            let mut inner = self.inner();
+            let due = inner.armed.take_if(|(_, left)| left.is_some_and(|left| left < now)).is_some();
+            inner.sprung += usize::from(due);
+            due
+        };
+        if due {
+            self.spring(Act::Cut);
+        }
+    }
+
+    /// The frames so far.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        self.inner().steps.clone()
     }
 
     fn spring(&self, act: Act) {

@@ -8,8 +8,9 @@
 //! | `model`, `invariants` | what was sent, handed over and told, and what must hold of it: the guarantees |
 //! | `scenarios` | the named scenarios of netsim, and what users notice of each |
 //! | `random`, `weather`, `report` | a swarm of random runs, replayed by their seeds |
-//! | `exhaustive`, `gate` | one fault at every place of a run |
+//! | `exhaustive`, `steps`, `gate` | one fault at every place of a run: each packet, each frame |
 //! | `beside` | what a large transfer does to the messages beside it |
+//! | `hostile` | raw peers that break every rule, and a session beside them that does not notice |
 //! | `endings` | how sessions end when nobody is there |
 //! | `forgotten` | what becomes of messages whose sender lost its memory |
 //! | `stores` | what a process has said, and what its successor remembers |
@@ -27,6 +28,7 @@ mod endings;
 mod exhaustive;
 mod forgotten;
 mod gate;
+mod hostile;
 mod invariants;
 mod learning;
 mod logs;
@@ -43,6 +45,7 @@ mod rng;
 mod run;
 mod scenarios;
 mod seeds;
+mod steps;
 mod stores;
 mod survival;
 mod weather;

@@ -1,5 +1,6 @@
 //! A process on a host of the simulation: an endpoint and tasks that can all be killed at once, and a disk that stays.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -20,7 +21,7 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, UdpPoller};
 use tokio::task::AbortHandle;
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Way};
 use crate::world::Who;
 
 /// Polls of one process in one millisecond of virtual time: beyond that it spins (G15).
@@ -133,6 +134,19 @@ impl fmt::Debug for Life {
     }
 }
 
+thread_local! {
+    /// Whose task is polled now.
+    static RUNNING: RefCell<Option<Arc<Life>>> = const { RefCell::new(None) };
+}
+
+/// The process whose task is polled now sends a frame, or has received it: the gate of its world hears of it.
+pub(crate) fn note_step(way: Way, frame: String) {
+    RUNNING.with_borrow(|life| {
+        let life = life.as_ref().expect("what endpoints do they do in tasks of their processes");
+        life.gate.step(life.who, way, frame);
+    });
+}
+
 /// A task that counts how often it is polled.
 struct Counted {
     task: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -145,7 +159,10 @@ impl Future for Counted {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.life.count_poll();
         let _witness = Witness(self.life.clone());
-        self.task.as_mut().poll(cx)
+        let before = RUNNING.replace(Some(self.life.clone()));
+        let polled = self.task.as_mut().poll(cx);
+        RUNNING.set(before);
+        polled
     }
 }
 
@@ -222,6 +239,7 @@ impl AsyncUdpSocket for Plug {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let packets = transmit.segment_size.map_or(1, |size| transmit.contents.len().div_ceil(size));
+        self.life.gate.looks();
         if !self.is_cut() {
             self.life.gate.passes(self.life.who, packets as u64);
         }
@@ -235,6 +253,7 @@ impl AsyncUdpSocket for Plug {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         loop {
+            self.life.gate.looks();
             match self.inner.poll_recv(cx, bufs, meta) {
                 Poll::Ready(Ok(_)) if self.is_cut() => {}
                 other => return other,

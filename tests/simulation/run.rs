@@ -7,6 +7,7 @@ use std::time::Duration;
 use bowline::{Session, SessionId};
 use bowline_netsim::{Coverage, Time, Trace};
 
+use crate::gate::Step;
 use crate::invariants::{Expected, violations};
 use crate::model::Ledger;
 use crate::plan::{Close, Plan, ms, secs};
@@ -38,6 +39,8 @@ pub(crate) struct Outcome {
     pub(crate) settled: Option<Duration>,
     /// How many packets each host sent, and how many traps of the plan were sprung.
     pub(crate) passed: ([u64; 2], usize),
+    /// The frames of the protocol, if somebody watched.
+    pub(crate) steps: Vec<Step>,
 }
 
 impl Outcome {
@@ -65,10 +68,11 @@ pub(crate) fn run(plan: &Plan, expected: &Expected) -> Outcome {
         let ledger = stage.ledger.clone();
         let mut found = violations(&ledger, &ends.dials(), expected);
         found.extend(ends.panics().iter().map(|at| format!("G12 no panic, at {at}: a task panicked")));
-        (found, ledger, settled, ends.gate.passed())
+        (found, ledger, settled, (ends.gate.passed(), ends.gate.steps()))
     });
     let coverage = network.coverage(&finished.world, finished.at);
-    let (mut found, ledger, settled, passed) = finished.output.expect("every wait of a run has a limit");
+    let (mut found, ledger, settled, (passed, steps)) =
+        finished.output.expect("every wait of a run has a limit");
     if settled.is_none() {
         found.insert(0, format!("G13 recovery: {} messages are not settled", ledger.unsettled()));
     }
@@ -91,7 +95,7 @@ pub(crate) fn run(plan: &Plan, expected: &Expected) -> Outcome {
     }
     let changes = finished.world.happenings().iter().map(|happening| happening.at).collect();
     let trace = finished.world.into_trace();
-    Outcome { found, counts, changes, trace, coverage, ledger, settled, passed }
+    Outcome { found, counts, changes, trace, coverage, ledger, settled, passed, steps }
 }
 
 /// Plays a plan to its end. How long it took to settle after the network had healed.

@@ -9,13 +9,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use quinn::{ReadError, RecvStream, VarInt};
 
-use super::CHUNK_MAX;
 use super::reader::{now, unpinned, violation};
+use super::{CHUNK_MAX, log};
 use crate::driver::shared::{Shared, State};
 use crate::id::ChannelId;
 use crate::protocol::types::{LinkId, Readiness};
 use crate::wire::data::{Limits, StreamDecoder, StreamHeader};
-use crate::wire::{Body, Data, Frame, WireError};
+use crate::wire::{Frame, WireError};
 
 /// Chunks taken from quinn at once: what the packets of one turn of the connection have brought.
 const CHUNKS: usize = 32;
@@ -109,7 +109,7 @@ impl Inflow {
         if readiness == Readiness::Ready {
             self.known = true;
             for frame in self.batch.drain(..) {
-                trace(&frame);
+                log::received(&frame);
                 state.machine.handle_frame(self.link, frame, now);
             }
         }
@@ -194,20 +194,5 @@ impl Inflow {
             (ReadError::Reset(_), Some(StreamHeader::Body(_)) | None) => End::Finished,
             _ => End::Lost,
         }
-    }
-}
-
-/// Says what was received.
-pub(super) fn trace(frame: &Frame) {
-    match frame {
-        Frame::Data(data) => {
-            let Data { channel, sequence, payload, .. } = data;
-            tracing::trace!(%channel, sequence, bytes = payload.len(), "received");
-        }
-        Frame::Body(body) => {
-            let Body { channel, sequence, offset, bytes, .. } = body;
-            tracing::trace!(%channel, sequence, offset, bytes = bytes.len(), "received a piece");
-        }
-        Frame::Control(_) | Frame::Heartbeat(_) => {}
     }
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use quinn::{Chunk, Connection, ConnectionError, ReadError, RecvStream};
 use tracing::{Instrument, debug_span};
 
-use super::inflow::{self, End, Inflow};
-use super::{CHUNK_MAX, HELLOS_MAX, Reader};
+use super::inflow::{End, Inflow};
+use super::{CHUNK_MAX, HELLOS_MAX, Reader, log};
 use crate::driver::shared::{Shared, State};
 use crate::driver::{dialer, transport};
 use crate::error::CloseCode;
@@ -152,7 +152,7 @@ impl Arrivals {
                     continue;
                 }
             }
-            inflow::trace(&frame);
+            log::received(&frame);
             state.machine.handle_frame(self.link, frame, now);
         }
         if asked.is_some() {
@@ -218,6 +218,7 @@ impl Controls {
                 loop {
                     match self.decoder.next() {
                         Ok(Some(frame)) => {
+                            log::received_control(&frame);
                             self.hellos += usize::from(matches!(frame, Control::Hello(_)));
                             state.machine.handle_frame(link, Frame::Control(frame), now);
                         }

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use quinn::{Connection, SendStream, VarInt, WriteError};
 
 use super::datagrams::Datagrams;
+use super::log;
 use super::outflow::poll_write;
 use super::streams::{Lost, Streams};
 use super::window::SendWindow;
@@ -89,8 +90,11 @@ impl Writer {
 
     /// Queues a frame. A message or a piece of one has its channel's `priority`.
     pub(crate) fn push(&mut self, frame: Frame, priority: i8) {
+        if self.lost {
+            return;
+        }
+        log::sent(&frame);
         match frame {
-            _ if self.lost => {}
             Frame::Control(frame) => self.push_control(&frame),
             Frame::Heartbeat(beat) => self.datagrams.push_beat(heartbeat::encode(beat)),
             Frame::Data(data) => {
