@@ -91,6 +91,7 @@ pub(crate) struct Attempt {
     deadline: Option<Time>,
     delivery: Delivery,
     who: Who,
+    session: SessionId,
     label: String,
 }
 
@@ -98,6 +99,8 @@ pub(crate) struct Attempt {
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     pub(crate) ended: BTreeMap<Who, (Time, CloseReason)>,
+    /// Which applications have heard that it is over, which may be before they are told its end, and when.
+    over: BTreeMap<Who, Time>,
     /// An application has asked for the end.
     pub(crate) wanted: Option<Time>,
     /// Which applications ever had it: a dial may fail after the acceptor has heard of it, and an acceptance after the
@@ -168,15 +171,22 @@ impl Ledger {
     /// Somebody is about to send this: with a store it may be on its way before the send is told to be accepted.
     pub(crate) fn attempt(
         &self,
-        who: Who,
+        (who, session): (Who, SessionId),
         (label, delivery): (&str, Delivery),
         payload: &[u8],
         lifetime: Option<Duration>,
     ) -> Attempt {
         let at = self.now();
         let deadline = lifetime.map(|lifetime| at + lifetime);
-        let attempt =
-            Attempt { at, digest: Digest::of(payload), deadline, delivery, who, label: label.into() };
+        let attempt = Attempt {
+            at,
+            digest: Digest::of(payload),
+            deadline,
+            delivery,
+            who,
+            session,
+            label: label.into(),
+        };
         self.book().attempts.insert(attempt.digest, attempt.clone());
         attempt
     }
@@ -203,12 +213,6 @@ impl Ledger {
         book.settled = now;
         book.accepted_at.insert(id, now);
         book.note_epoch(now, attempt.who, id);
-    }
-
-    /// The session ended while a disk was writing it: it may have been accepted, and be on its way, or have taken the place
-    /// of an older state.
-    pub(crate) fn interrupted(&self, attempt: &Attempt) {
-        self.book().note_interrupted(|other| other.digest == attempt.digest);
     }
 
     /// It was not accepted.
@@ -372,8 +376,15 @@ impl Ledger {
         self.book().sessions.entry(session).or_default().wanted.get_or_insert(now);
     }
 
+    /// An application hears that a session is over, while its peer is still being told.
+    pub(crate) fn over(&self, who: Who, session: SessionId) {
+        let now = self.now();
+        self.book().sessions.entry(session).or_default().over.entry(who).or_insert(now);
+    }
+
     /// A session is over at one end.
     pub(crate) fn ended(&self, who: Who, session: SessionId, reason: CloseReason) {
+        self.over(who, session);
         let now = self.now();
         let mut book = self.book();
         book.history.gave_up(now, &peer(who, session));

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bowline::{
-    Channel, Delivery, Endpoint, Event, Inbox, Receipt, SendError, SendOptions, Session, SessionId,
+    Channel, Delivery, Dormant, Endpoint, Event, Inbox, Receipt, Restored, SendError, SendOptions, Session,
+    SessionId,
 };
 use bowline_netsim::Time;
 use bytes::Bytes;
@@ -109,7 +110,7 @@ impl Program {
 
     async fn dial(self, endpoint: Endpoint) {
         let (addr, trust) = (self.stage.ends.server_address(), self.stage.ends.trust());
-        let restored = endpoint.restore().await.expect("the disk can be read");
+        let restored = self.restore(&endpoint).await;
         for dormant in restored.dialed {
             let session = dormant.connect(addr, trust.clone()).await.expect("it is remembered");
             self.ledger().count("restored");
@@ -126,8 +127,19 @@ impl Program {
         }
     }
 
-    async fn accept(self, endpoint: Endpoint) {
+    /// The sessions of this process's predecessor.
+    async fn restore(&self, endpoint: &Endpoint) -> Restored {
         let restored = endpoint.restore().await.expect("the disk can be read");
+        if self.stage.plan.disks[self.who as usize].is_some() {
+            let dialed = restored.dialed.iter().map(Dormant::id);
+            let all: Vec<_> = dialed.chain(restored.accepted.iter().map(Session::id)).collect();
+            self.ledger().restored(self.who, &all);
+        }
+        restored
+    }
+
+    async fn accept(self, endpoint: Endpoint) {
+        let restored = self.restore(&endpoint).await;
         for session in restored.accepted {
             self.ledger().count("restored");
             let program = self.clone();
@@ -155,7 +167,7 @@ impl Program {
         for (place, line) in self.stage.plan.channels.iter().enumerate() {
             let Ok((channel, inbox)) = session.open(&line.label, line.config()).await else { break };
             let channel = Arc::new(channel);
-            self.spawn(self.clone().talk(place, channel.clone()));
+            self.spawn(self.clone().talk(place, id, channel.clone()));
             self.spawn(self.clone().listen(place, id, inbox));
             self.spawn(self.clone().measure(place, id, channel));
         }
@@ -185,6 +197,7 @@ impl Program {
                 Event::GaveUp => "gave up",
                 Event::PathChanged { .. } => "path changed",
                 Event::Service(_) => "service changed",
+                Event::Closed(_) => "over",
                 Event::Lagged { .. } => "events missed",
                 _ => continue,
             };
@@ -197,6 +210,7 @@ impl Program {
                 Event::Reconnecting { .. } | Event::PeerOffline { .. } => {
                     self.ledger().detached(self.who, id);
                 }
+                Event::Closed(_) => self.ledger().over(self.who, id),
                 Event::GaveUp if self.stage.is_healed() => {
                     let session = self.stage.sessions().get(&(self.who, id)).cloned();
                     session.iter().for_each(Session::reconnect);
@@ -212,7 +226,7 @@ impl Program {
         Rng::new(seed ^ now.rotate_left(20) ^ (place as u64) << 8 ^ what << 4 ^ self.who as u64)
     }
 
-    async fn talk(self, place: usize, channel: Arc<Channel>) {
+    async fn talk(self, place: usize, session: SessionId, channel: Arc<Channel>) {
         let line = &self.stage.plan.channels[place];
         let talk = &line.talks[self.who as usize];
         let said = &self.stage.said[place][self.who as usize];
@@ -234,8 +248,8 @@ impl Program {
             if let Some(deadline) = talk.deadline {
                 options = options.deadline(deadline);
             }
-            let attempt =
-                self.ledger().attempt(self.who, (&line.label, line.delivery), &payload, talk.deadline);
+            let (from, on) = ((self.who, session), (line.label.as_str(), line.delivery));
+            let attempt = self.ledger().attempt(from, on, &payload, talk.deadline);
             match channel.send_with(payload, options).await {
                 Ok(receipt) => {
                     said.fetch_add(1, Ordering::Relaxed);
@@ -258,7 +272,7 @@ impl Program {
     fn give_up(&self, attempt: Attempt, error: &SendError) {
         assert!(matches!(error, SendError::Closed(_)), "a send failed: {error}");
         match self.stage.plan.disks[self.who as usize] {
-            Some(_) => self.ledger().interrupted(&attempt),
+            Some(_) => self.ledger().interrupted(attempt),
             None => self.ledger().refused(attempt),
         }
     }

@@ -57,7 +57,8 @@ impl Bounds {
         self
     }
 
-    /// While a channel is stalled, reliable messages of the others are handed over within this time (G14).
+    /// While a channel is stalled, reliable messages of the others are handed over within this time (G14), or within this
+    /// time of what was sent before them on the same channel: a slow receiver, and a slow network, have a queue.
     #[must_use]
     pub fn independent_within(mut self, time: Duration) -> Self {
         self.independent_within = Some(time);

@@ -21,13 +21,6 @@ impl Ledger {
                 true => book.history.restarted(now, &name),
                 false => book.history.forgot(now, &name),
             }
-            let life = book.sessions.get(&session);
-            if life
-                .is_some_and(|life| life.ended.contains_key(&who) && !life.ended.contains_key(&who.other()))
-            {
-                // It had ended the session and could not tell; its successor does not even know of the end.
-                book.history.forgot(now, &name);
-            }
             if who == Who::Client && !keeps {
                 // It will never come back to this session.
                 Who::BOTH.iter().for_each(|who| book.history.gave_up(now, &peer(*who, session)));
@@ -60,6 +53,40 @@ impl Ledger {
         }
         book.crashes.push((who, now));
         *book.counts.entry(if keeps { "restarts" } else { "amnesias" }).or_insert(0) += 1;
+    }
+
+    /// A process begins with what its disk remembers. A session that its predecessor knew to be over may be gone, also when the
+    /// peer was not told of the end; every other one is there.
+    pub(crate) fn restored(&self, who: Who, remembered: &[SessionId]) {
+        let now = self.now();
+        let mut book = self.book();
+        let Some(died) = book.crashes.iter().rev().find(|(dead, _)| *dead == who).map(|(_, at)| *at) else {
+            return;
+        };
+        let Book { sessions, history, violations, .. } = &mut *book;
+        for (session, life) in sessions.iter_mut().filter(|(_, life)| life.known_to.contains(&who)) {
+            let name = peer(who, *session);
+            if remembered.contains(session) {
+                life.over.remove(&who);
+            } else if !life.over.contains_key(&who) {
+                violations
+                    .push(format!("R4 stores, at {now}: {name}: not remembered, and nobody had ended it"));
+            } else if !life.ended.contains_key(&who.other()) {
+                history.forgot(died, &name);
+            }
+        }
+    }
+
+    /// The session ended while a disk was writing it: it may have been accepted, and be on its way, or have taken the place
+    /// of an older state. Whoever asks when the session is over is refused.
+    pub(crate) fn interrupted(&self, attempt: Attempt) {
+        let mut book = self.book();
+        let over = book.sessions.get(&attempt.session).and_then(|life| life.over.get(&attempt.who));
+        if over.is_some_and(|over| *over < attempt.at) {
+            book.attempts.remove(&attempt.digest);
+        } else {
+            book.note_interrupted(|other| other.digest == attempt.digest);
+        }
     }
 
     /// Whether a session is one that its dialer has left behind.
@@ -100,8 +127,8 @@ impl Book {
             }
             // A number that nobody is given, beyond all others.
             let number = u64::MAX - interrupted.len() as u64;
-            for ((from, _, epoch, _), lane) in &*lanes {
-                if *from == attempt.who && lane.label == attempt.label {
+            for ((from, session, epoch, _), lane) in &*lanes {
+                if (*from, *session) == (attempt.who, attempt.session) && lane.label == attempt.label {
                     let message = lane.key.message(*epoch, number);
                     history.sent(attempt.at, message, Sent::new(attempt.digest).deadline(attempt.at));
                     history.unattended(attempt.at, message);

@@ -9,7 +9,7 @@ use crate::history::verdict::Guarantee::{G13, G14, G15};
 use crate::history::{Channel, Peer};
 use crate::time::Time;
 
-impl Case<'_> {
+impl<'a> Case<'a> {
     pub(super) fn liveness(&mut self) {
         if let Some(within) = self.bounds.drained_within {
             self.messages().for_each(|(message, channel, life)| self.drains(message, channel, life, within));
@@ -88,31 +88,66 @@ impl Case<'_> {
         }
     }
 
-    /// G14: a message of another channel of the same two peers, sent while one is stalled.
+    /// G14: a message of another channel of the same two peers, sent while one is stalled. It waits for nothing but what was
+    /// sent before it on its own channel: each time the receiver is handed some of that, the wait begins anew.
     fn is_independent(&mut self, message: MessageKey, channel: &Channel, life: &Life, within: Duration) {
         let Some((sent, _)) = life.sent.filter(|_| channel.mode.is_reliable()) else { return };
-        let due = sent + within;
-        let overlaps =
-            |(began, ended): &(Time, Option<Time>)| *began < due && ended.is_none_or(|ended| ended > sent);
-        if due > self.history.end
-            || self.history.outages.iter().any(overlaps)
-            || channel.stalls.iter().any(overlaps)
-        {
+        let done = life.delivered().into_iter().chain(life.resolved()).min();
+        // Of what nobody waits to be told of, and may be missing, it is not known whether it was ever accepted.
+        let untold = life.unattended.is_some() && done.is_none();
+        if untold && self.explains_itself(message, channel, life) {
             return;
         }
+        let Some(stalled) = self.stalled_beside(channel, sent) else { return };
+        let mut from = sent;
+        loop {
+            let due = from + within;
+            let overlaps = |(began, ended): &(Time, Option<Time>)| {
+                *began < due && ended.is_none_or(|ended| ended > from)
+            };
+            if due > self.history.end || self.history.outages.iter().chain(&channel.stalls).any(overlaps) {
+                return;
+            }
+            if done.is_some_and(|done| done <= due) {
+                return self.expect(true, G14, due, message, String::new);
+            }
+            match self.last_ahead(message, sent, from, due) {
+                Some(at) => from = at,
+                None => {
+                    return self.expect(false, G14, due, message, || {
+                        format!(
+                            "not handed over {within:?} after {from}, while {:?} was stalled",
+                            stalled.label
+                        )
+                    });
+                }
+            }
+        }
+    }
+
+    /// Another channel of the same two peers that was stalled at that time.
+    fn stalled_beside(&self, channel: &Channel, at: Time) -> Option<&'a Channel> {
         let between_the_same = |other: &Channel| {
             (&other.from, &other.to) == (&channel.from, &channel.to)
                 || (&other.from, &other.to) == (&channel.to, &channel.from)
         };
-        let is_stalled = |other: &&Channel| {
-            other.stalls.iter().any(|(began, ended)| *began <= sent && ended.is_none_or(|ended| ended > sent))
+        let is_stalled = |other: &Channel| {
+            other.stalls.iter().any(|(began, ended)| *began <= at && ended.is_none_or(|ended| ended > at))
         };
-        let mut others = self.history.channels.iter().filter(|other| between_the_same(other));
-        let Some(stalled) = others.find(is_stalled) else { return };
-        let done = life.delivered().into_iter().chain(life.resolved()).min();
-        self.expect(done.is_some_and(|done| done <= due), G14, due, message, || {
-            format!("not handed over {within:?} after it was sent, while {:?} was stalled", stalled.label)
+        let history = self.history;
+        history.channels.iter().find(|other| between_the_same(other) && is_stalled(other))
+    }
+
+    /// When, after one moment and not after another, the receiver was last handed something that was sent before this message
+    /// on the same channel, for the first time or again.
+    fn last_ahead(&self, message: MessageKey, sent: Time, from: Time, to: Time) -> Option<Time> {
+        let key = message.channel;
+        let all = key.message(0, 0)..=key.message(u64::MAX, u64::MAX);
+        let ahead = self.history.messages.range(all).filter(|(other, life)| {
+            life.sent.is_some_and(|(other_sent, _)| (other_sent, **other) < (sent, message))
         });
+        let handed = ahead.flat_map(|(_, life)| &life.handovers).map(|(at, _)| *at);
+        handed.filter(|at| from < *at && *at <= to).max()
     }
 
     /// G15.

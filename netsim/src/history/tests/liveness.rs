@@ -109,6 +109,50 @@ fn g14_one_stall_does_not_become_two() {
     beside_a_stall(ALICE, "carol", 8_000).keeps("another pair of peers", &[]);
 }
 
+/// "chat" is stalled; alice sends three messages at once on another channel, of which bob takes one at each of these times.
+fn one_after_the_other(taken: [u64; 3], order: [u64; 3]) -> Scene {
+    let mut scene = scene(Bounds::new().independent_within(SECOND));
+    scene.history.stalled(ms(1_000), scene.lane);
+    let files = scene.history.channel(ALICE, BOB, "files", Mode::ReliableUnordered);
+    (1..=3).for_each(|number| scene.history.sent(ms(2_000), files.message(0, number), Sent::new("x")));
+    for (at, number) in taken.into_iter().zip(order) {
+        let message = files.message(0, number);
+        scene.history.handled(ms(at), message, "x");
+        scene.history.receipt(ms(at), message, Outcome::Handled);
+    }
+    scene.history.ended(ms(20_000));
+    scene
+}
+
+#[test]
+fn g14_a_message_waits_for_those_before_it_on_its_own_channel() {
+    one_after_the_other([3_000, 4_000, 5_000], [1, 2, 3]).keeps("a slow receiver", &[G14]);
+    one_after_the_other([3_000, 4_000, 5_001], [1, 2, 3]).breaks("a gap", &[G14], "1s after 4.000000 s");
+    one_after_the_other([3_000, 3_500, 4_501], [1, 2, 3]).breaks("a gap", &[G14], "1s after 3.500000 s");
+    one_after_the_other([2_500, 3_000, 3_500], [2, 3, 1]).breaks("passed by later ones", &[G14], "message 1");
+    // What comes again has its place before the next ones.
+    let mut again = one_after_the_other([2_900, 3_900, 5_500], [1, 2, 3]);
+    let first = again.history.channel(ALICE, BOB, "files", Mode::ReliableUnordered).message(0, 1);
+    again.history.handed_over(ms(4_700), first, Handover::new("x").attempt(2));
+    assert!(again.history.check(&again.bounds).violations().iter().all(|it| it.guarantee != G14));
+}
+
+#[test]
+fn g14_asks_for_what_nobody_waits_for_unless_it_may_be_missing() {
+    let unattended = |deadline: Option<u64>| {
+        let mut scene = beside_a_stall(ALICE, BOB, 2_500);
+        let files = scene.history.channel(ALICE, BOB, "files", Mode::ReliableUnordered);
+        let sent = Sent::new("y");
+        let sent = deadline.map_or(sent, |at| sent.deadline(ms(at)));
+        scene.history.sent(ms(2_000), files.message(0, 2), sent);
+        scene.history.unattended(ms(2_000), files.message(0, 2));
+        scene.bounds = scene.bounds.open_at_end();
+        scene
+    };
+    unattended(Some(2_000)).keeps("perhaps never accepted", &[G14]);
+    unattended(None).breaks("accepted", &[G14], "message 2");
+}
+
 #[test]
 fn g15_dials_and_packets_are_bounded_in_every_window() {
     let dials = |moments: &[u64]| {
