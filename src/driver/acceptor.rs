@@ -166,21 +166,15 @@ pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Resul
     let parked = registry.unpark(visitor.session, None).ok_or_else(|| {
         if registry.is_closed() { AcceptError::EndpointClosed } else { left("it waited for too long") }
     })?;
-    let (shared, mut superseded) = create(registry, parked)?;
-    let unconfirmed = superseded.iter().filter(|session| !session.is_confirmed()).count();
-    let mut excess = unconfirmed.saturating_sub(UNCONFIRMED_MAX - 1);
-    superseded.retain(|session| {
-        let ends = excess > 0 && !session.is_confirmed();
-        if ends {
-            excess -= 1;
-            supersede(session);
-        }
-        !ends
-    });
+    let (shared, older) = create(registry, parked)?;
+    let (confirmed, mut waiting): (Vec<_>, Vec<_>) =
+        older.into_iter().partition(|session| session.is_confirmed());
+    let excess = waiting.len().saturating_sub(UNCONFIRMED_MAX - 1);
+    waiting.drain(..excess).for_each(|session| supersede(&session));
     let handle = Handle::new(shared.clone());
     match env.timeout(env.config.handshake_timeout, shared.confirmed()).await {
         Some(Ok(())) => {
-            superseded.iter().for_each(|session| supersede(session));
+            confirmed.iter().chain(&waiting).for_each(|session| supersede(session));
             Ok(handle)
         }
         Some(Err(reason)) => Err(AcceptError::Abandoned(reason.to_string())),

@@ -23,6 +23,7 @@ mod testing;
 mod window;
 mod writer;
 
+use self::log::Way;
 use bytes::BytesMut;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 
@@ -101,7 +102,7 @@ impl ControlStream {
     pub(crate) async fn next(&mut self) -> Result<Control, ControlError> {
         loop {
             if let Some(frame) = self.decoder.next().map_err(ControlError::Malformed)? {
-                log::received_control(&frame);
+                log::control(Way::Received, &frame);
                 return Ok(frame);
             }
             match self.receive.read_chunk(MAX_HELLO, true).await {
@@ -117,7 +118,7 @@ impl ControlStream {
     pub(crate) async fn send(&mut self, frame: &Control) -> Result<(), WriteError> {
         let mut bytes = BytesMut::new();
         control::encode(frame, &mut bytes);
-        log::sent_control(frame);
+        log::control(Way::Sent, frame);
         self.send.write_chunk(bytes.freeze()).await
     }
 

@@ -9,8 +9,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use quinn::{ReadError, RecvStream, VarInt};
 
+use super::CHUNK_MAX;
+use super::log::{self, Way};
 use super::reader::{now, unpinned, violation};
-use super::{CHUNK_MAX, log};
 use crate::driver::shared::{Shared, State};
 use crate::id::ChannelId;
 use crate::protocol::types::{LinkId, Readiness};
@@ -109,7 +110,7 @@ impl Inflow {
         if readiness == Readiness::Ready {
             self.known = true;
             for frame in self.batch.drain(..) {
-                log::received(&frame);
+                log::frame(Way::Received, &frame);
                 state.machine.handle_frame(self.link, frame, now);
             }
         }

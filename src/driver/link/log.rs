@@ -1,45 +1,43 @@
 //! Every frame of a link at the level TRACE, by its name in the specification and without anything that an application said.
 
+use std::fmt;
+
 use crate::wire::{Control, Frame};
 
-/// A frame that the session is about to take.
-pub(super) fn received(frame: &Frame) {
+/// Where a frame is.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    /// About to be written.
+    Sent,
+    /// About to be taken by the session.
+    Received,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sent => "sent",
+            Self::Received => "received",
+        })
+    }
+}
+
+pub(super) fn frame(way: Way, frame: &Frame) {
     match frame {
-        Frame::Control(frame) => received_control(frame),
+        Frame::Control(frame) => control(way, frame),
         Frame::Data(data) => {
             let (channel, sequence, bytes) = (data.channel, data.sequence, data.payload.len());
-            tracing::trace!(frame = "Data", %channel, sequence, bytes, "received");
+            tracing::trace!(frame = "Data", %channel, sequence, bytes, "{way}");
         }
         Frame::Body(body) => {
             let (channel, sequence, offset, bytes) =
                 (body.channel, body.sequence, body.offset, body.bytes.len());
-            tracing::trace!(frame = "Body", %channel, sequence, offset, bytes, "received");
+            tracing::trace!(frame = "Body", %channel, sequence, offset, bytes, "{way}");
         }
-        Frame::Heartbeat(_) => tracing::trace!(frame = "Heartbeat", "received"),
+        Frame::Heartbeat(_) => tracing::trace!(frame = "Heartbeat", "{way}"),
     }
 }
 
-pub(super) fn received_control(frame: &Control) {
-    tracing::trace!(frame = frame.name(), "received");
-}
-
-/// A frame that is about to be written.
-pub(super) fn sent(frame: &Frame) {
-    match frame {
-        Frame::Control(frame) => sent_control(frame),
-        Frame::Data(data) => {
-            let (channel, sequence, bytes) = (data.channel, data.sequence, data.payload.len());
-            tracing::trace!(frame = "Data", %channel, sequence, bytes, "sent");
-        }
-        Frame::Body(body) => {
-            let (channel, sequence, offset, bytes) =
-                (body.channel, body.sequence, body.offset, body.bytes.len());
-            tracing::trace!(frame = "Body", %channel, sequence, offset, bytes, "sent");
-        }
-        Frame::Heartbeat(_) => tracing::trace!(frame = "Heartbeat", "sent"),
-    }
-}
-
-pub(super) fn sent_control(frame: &Control) {
-    tracing::trace!(frame = frame.name(), "sent");
+pub(super) fn control(way: Way, frame: &Control) {
+    tracing::trace!(frame = frame.name(), "{way}");
 }

@@ -11,7 +11,8 @@ use quinn::{Chunk, Connection, ConnectionError, ReadError, RecvStream};
 use tracing::{Instrument, debug_span};
 
 use super::inflow::{End, Inflow};
-use super::{CHUNK_MAX, HELLOS_MAX, Reader, log};
+use super::log::{self, Way};
+use super::{CHUNK_MAX, HELLOS_MAX, Reader};
 use crate::driver::shared::{Shared, State};
 use crate::driver::{dialer, transport};
 use crate::error::CloseCode;
@@ -152,7 +153,7 @@ impl Arrivals {
                     continue;
                 }
             }
-            log::received(&frame);
+            log::frame(Way::Received, &frame);
             state.machine.handle_frame(self.link, frame, now);
         }
         if asked.is_some() {
@@ -218,7 +219,7 @@ impl Controls {
                 loop {
                     match self.decoder.next() {
                         Ok(Some(frame)) => {
-                            log::received_control(&frame);
+                            log::control(Way::Received, &frame);
                             self.hellos += usize::from(matches!(frame, Control::Hello(_)));
                             state.machine.handle_frame(link, Frame::Control(frame), now);
                         }

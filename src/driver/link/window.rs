@@ -9,6 +9,9 @@
 //! so that no queue overflows and no message is lost in it. What remains is about what the path itself holds, so the transfer
 //! hardly gets slower. Where a smaller window makes the round trip no shorter, the queue is another's, or the path is another: then
 //! this round trip is the one to compare with.
+//!
+//! A large message begins with a small window, since a whole one at once fills every queue before a round trip can tell of
+//! it. And as long as its pieces fill the window, messages pass them by what is kept for control frames.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +31,7 @@ const SLACK: Duration = Duration::from_micros(250);
 /// On a path shorter than this the least window is half a gigabit a second and more, and round trips are those of schedulers.
 const NEAR: Duration = Duration::from_millis(1);
 
-/// The steps of the window, as parts of it: down, up, and up as long as it has never been too large.
+/// The steps of the window, as parts of it: down, up, and up as long as it has not been too large since the large message began.
 const DOWN: u64 = 8;
 const UP: u64 = 32;
 const UP_AT_FIRST: u64 = 8;
@@ -54,7 +57,7 @@ pub(super) struct SendWindow {
     piece: Option<Instant>,
     /// When the window last gave way, or grew again.
     adjusted: Option<Instant>,
-    /// It has been too large.
+    /// It has been too large since the large message began.
     exceeded: bool,
     /// What it was when a large message was last written beside others.
     beside: Option<u64>,

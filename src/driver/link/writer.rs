@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use quinn::{Connection, SendStream, VarInt, WriteError};
 
 use super::datagrams::Datagrams;
-use super::log;
+use super::log::{self, Way};
 use super::outflow::poll_write;
 use super::streams::{Lost, Streams};
 use super::window::SendWindow;
@@ -93,7 +93,7 @@ impl Writer {
         if self.lost {
             return;
         }
-        log::sent(&frame);
+        log::frame(Way::Sent, &frame);
         match frame {
             Frame::Control(frame) => self.push_control(&frame),
             Frame::Heartbeat(beat) => self.datagrams.push_beat(heartbeat::encode(beat)),
