@@ -133,6 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn room_for_a_message_never_exceeds_it() {
+        let mut bodies = Bodies::default();
+        let mut taken = 0;
+        for bytes in [&b"01"[..], b"2345", b"678"] {
+            assert!(bodies.take(&piece(3, taken, bytes), None).unwrap().is_none());
+            taken += bytes.len() as u64;
+            let part = bodies.get_mut(3).unwrap();
+            assert!(part.bytes.capacity() as u64 <= part.size, "{}", part.bytes.capacity());
+        }
+    }
+
+    #[test]
     fn a_message_does_not_change_its_size() {
         let mut bodies = Bodies::default();
         bodies.take(&piece(3, 0, b"0"), None).unwrap();
