@@ -1,4 +1,4 @@
-//! What Bowline logs while one seed is replayed, with the virtual time.
+//! What Bowline logs: read by a test, or shown while one seed is replayed.
 
 use std::fmt::{Debug, Write};
 use std::sync::OnceLock;
@@ -8,33 +8,15 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Writes every event as a line.
-pub(crate) struct Lines;
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let _ = write!(self.0, " {}={value:?}", field.name());
-    }
+/// Reads what is logged on a thread.
+pub(crate) struct Reader {
+    pub(crate) wanted: fn(&Metadata<'_>) -> bool,
+    pub(crate) read: fn(&Event<'_>),
 }
 
-impl Subscriber for Lines {
+impl Subscriber for Reader {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("bowline")
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        static FIRST: OnceLock<Instant> = OnceLock::new();
-        let now = Instant::now();
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        println!(
-            "log {:.3} {}{}",
-            (now - *FIRST.get_or_init(|| now)).as_secs_f64(),
-            event.metadata().target(),
-            line.0
-        );
+        (self.wanted)(metadata)
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -42,7 +24,36 @@ impl Subscriber for Lines {
     }
 
     fn record(&self, _: &Id, _: &Record<'_>) {}
+
     fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        (self.read)(event);
+    }
+
     fn enter(&self, _: &Id) {}
+
     fn exit(&self, _: &Id) {}
+}
+
+/// Shows everything, with the virtual time.
+pub(crate) fn shown() -> Reader {
+    Reader { wanted: |metadata| metadata.target().starts_with("bowline"), read: show }
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = write!(self.0, " {field}={value:?}");
+    }
+}
+
+fn show(event: &Event<'_>) {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let now = Instant::now();
+    let since = now - *FIRST.get_or_init(|| now);
+    let mut line = Line(format!("log {:.3} {}", since.as_secs_f64(), event.metadata().target()));
+    event.record(&mut line);
+    println!("{}", line.0);
 }

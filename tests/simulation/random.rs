@@ -224,7 +224,7 @@ fn random() {
     let seeds = seeds::many().unwrap_or_else(|| (0..SEEDS).collect());
     let asked = seeds::asked().is_some();
     let tell = |seed: &u64| {
-        let _logs = asked.then(|| tracing::subscriber::set_default(logs::Lines));
+        let _logs = asked.then(|| tracing::subscriber::set_default(logs::shown()));
         let case = case(*seed);
         if asked {
             println!("{}\n{:#?}", case.plan.scenario.to_toml().unwrap_or_default(), case.plan);

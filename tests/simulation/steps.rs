@@ -9,12 +9,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata};
 
 use crate::exhaustive::{episode, require};
 use crate::gate::{Act, At, Step, Trap, Way};
 use crate::invariants::Expected;
+use crate::logs::Reader;
 use crate::plan::Plan;
 use crate::process::note_step;
 use crate::run::{Outcome, run};
@@ -24,9 +24,6 @@ use crate::world::Who;
 /// Everything that a session says in its life, when nothing is refused and nobody is away.
 const FRAMES: [&str; 10] =
     ["Hello", "Welcome", "Confirm", "Sending", "Receiving", "Data", "Body", "Heartbeat", "Close", "CloseAck"];
-
-/// Reads the frames out of what is logged.
-struct Watcher;
 
 #[derive(Default)]
 struct Words {
@@ -48,42 +45,32 @@ impl Visit for Words {
     }
 }
 
-impl Subscriber for Watcher {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+/// Tells the world on this thread of each frame that is logged.
+fn watcher() -> Reader {
+    let wanted = |metadata: &Metadata<'_>| {
         *metadata.level() == Level::TRACE && metadata.target() == "bowline::driver::link::log"
+    };
+    Reader { wanted, read: watch }
+}
+
+fn watch(event: &Event<'_>) {
+    let mut words = Words::default();
+    event.record(&mut words);
+    let way = match words.message.as_str() {
+        "sent" => Way::Sent,
+        "received" => Way::Received,
+        _ => return,
+    };
+    if let Some(frame) = words.frame {
+        note_step(way, frame);
     }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut words = Words::default();
-        event.record(&mut words);
-        let way = match words.message.as_str() {
-            "sent" => Way::Sent,
-            "received" => Way::Received,
-            _ => return,
-        };
-        if let Some(frame) = words.frame {
-            note_step(way, frame);
-        }
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
 }
 
 /// Runs a plan, and sees its frames.
 fn watched(plan: &Plan) -> Outcome {
     // As long as there are two subscribers, tracing asks them and not the thread that logs a line first.
     static WATCHERS: LazyLock<[Dispatch; 2]> =
-        LazyLock::new(|| [Dispatch::new(Watcher), Dispatch::new(Watcher)]);
+        LazyLock::new(|| [Dispatch::new(watcher()), Dispatch::new(watcher())]);
     tracing::dispatcher::with_default(&WATCHERS[0], || run(plan, &Expected::new()))
 }
 
