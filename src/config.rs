@@ -260,7 +260,7 @@ impl Config {
         self
     }
 
-    /// Single login: a new session of an identity ends the ones it had, as superseded (rule S2). Default off.
+    /// Single login: a new session of an identity, once confirmed, ends the ones it had, as superseded (rule S2). Default off.
     /// Anonymous dialers are not affected.
     pub fn one_session_per_identity(mut self, single: bool) -> Self {
         self.one_session_per_identity = single;
