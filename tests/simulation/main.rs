@@ -16,6 +16,7 @@
 //! | `stores` | what a process has said, and what its successor remembers |
 //! | `dormant` | clients that are not heard, or go to the background |
 //! | `restart` | a server that is killed and started again |
+//! | `servers` | servers that are killed, stopped, or take nothing, under traffic |
 //! | `learning` | the adaptive heartbeat beside NATs that forget |
 //! | `survival` | rebindings, silence and blackouts, and how long they last |
 //! | `moves` | other networks, NATs that give another port every second, rebindings in a bulk transfer |
@@ -45,6 +46,7 @@ mod rng;
 mod run;
 mod scenarios;
 mod seeds;
+mod servers;
 mod steps;
 mod stores;
 mod survival;

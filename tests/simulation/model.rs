@@ -197,9 +197,6 @@ impl Ledger {
         let attempt = if stored { attempt } else { Attempt { at: now, ..attempt } };
         let mut book = self.book();
         book.attempts.remove(&attempt.digest);
-        if book.abandoned.contains(&id.session) {
-            return;
-        }
         let lane = book.lane(attempt.who, id, &attempt.label, attempt.delivery);
         lane.redeliver = redeliver;
         let key = lane.key;
@@ -207,7 +204,9 @@ impl Ledger {
             book.history.at_least_once(key);
         }
         book.sent(key, id, &attempt);
-        if attempt.delivery.is_reliable() {
+        if book.abandoned.contains(&id.session) {
+            book.history.unattended(now, key.message(id.epoch.value(), id.sequence));
+        } else if attempt.delivery.is_reliable() {
             book.open.insert(id, attempt.who);
         }
         book.settled = now;
@@ -356,6 +355,9 @@ impl Ledger {
         let now = self.now();
         let mut book = self.book();
         book.sessions.entry(session).or_default().known_to.insert(who);
+        if who == Who::Client {
+            book.abandoned.remove(&session);
+        }
         // A process that died while the session was being made has forgotten it, too.
         let other = who.other();
         let times = book.forgot.get(&other).cloned().unwrap_or_default();
@@ -446,9 +448,7 @@ impl Book {
         let (known, since) = *self.epochs.entry((who, id.session)).or_insert((id.epoch.value(), now));
         if known != id.epoch.value() {
             let forgot = self.forgot.get(&who).is_some_and(|times| times.iter().any(|at| *at >= since));
-            // One that it has ended it may forget, and meet again when its peer was not told.
-            let ended = self.sessions.get(&id.session).is_some_and(|life| life.ended.contains_key(&who));
-            if !forgot && !ended {
+            if !forgot {
                 let name = peer(who, id.session);
                 self.violations
                     .push(format!("S3 epochs, at {now}: {name}: a new epoch, and it forgot nothing"));

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bowline::protocol::journal::{Batch, Snapshot};
@@ -45,6 +45,8 @@ pub(crate) struct Life {
     host: HostId,
     gate: Arc<Gate>,
     dead: AtomicBool,
+    /// While it is stopped: who would have done something.
+    stopped: Mutex<Option<Vec<Waker>>>,
     tasks: Mutex<Vec<AbortHandle>>,
     /// When it bound a socket to any port: that is, dialed.
     dials: Arc<Mutex<Vec<Time>>>,
@@ -57,6 +59,16 @@ impl Process {
     /// A task of this process.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.life.start(Box::pin(task));
+    }
+
+    /// Stops the process, as a SIGSTOP does: it does nothing, and what comes for it waits.
+    pub(crate) fn stop(&self) {
+        lock(&self.life.stopped).get_or_insert_default();
+    }
+
+    /// It goes on after a [`stop`](Self::stop).
+    pub(crate) fn go_on(&self) {
+        lock(&self.life.stopped).take().into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Ends the process as a crash does: nothing more leaves it, nobody is told. Its port is free afterwards.
@@ -93,6 +105,7 @@ impl Life {
             host,
             gate,
             dead: AtomicBool::new(false),
+            stopped: Mutex::default(),
             tasks: Mutex::default(),
             dials,
             panics,
@@ -111,6 +124,15 @@ impl Life {
             tasks.retain(|task| !task.is_finished());
         }
         tasks.push(handle);
+    }
+
+    /// Whether the process is stopped. Whoever asks is woken when it goes on.
+    fn is_stopped(&self, cx: &Context<'_>) -> bool {
+        let mut stopped = lock(&self.stopped);
+        if let Some(waiting) = &mut *stopped {
+            waiting.push(cx.waker().clone());
+        }
+        stopped.is_some()
     }
 
     fn count_poll(&self) {
@@ -157,6 +179,9 @@ impl Future for Counted {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.life.is_stopped(cx) {
+            return Poll::Pending;
+        }
         self.life.count_poll();
         let _witness = Witness(self.life.clone());
         let before = RUNNING.replace(Some(self.life.clone()));

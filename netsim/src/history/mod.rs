@@ -212,14 +212,16 @@ impl History {
         self.peer(at, peer).forgot.push(at);
     }
 
-    /// A peer stopped trying, as it was told to; from then on G13 asks nothing of it.
+    /// A peer stopped trying, as it was told to; from then on, and until it is connected again, G13 asks nothing of it.
     pub fn gave_up(&mut self, at: Time, peer: &str) {
         self.peer(at, peer).gave_up.get_or_insert(at);
     }
 
     /// A peer is connected, by its own account.
     pub fn connected(&mut self, at: Time, peer: &str) {
-        self.peer(at, peer).connected.push((at, true));
+        let peer = self.peer(at, peer);
+        peer.gave_up = None;
+        peer.connected.push((at, true));
     }
 
     /// A peer is no longer connected, by its own account.

@@ -63,17 +63,22 @@ impl Ledger {
         let Some(died) = book.crashes.iter().rev().find(|(dead, _)| *dead == who).map(|(_, at)| *at) else {
             return;
         };
-        let Book { sessions, history, violations, .. } = &mut *book;
+        let Book { sessions, history, violations, epochs, .. } = &mut *book;
         for (session, life) in sessions.iter_mut().filter(|(_, life)| life.known_to.contains(&who)) {
             let name = peer(who, *session);
+            let over = life.over.remove(&who);
             if remembered.contains(session) {
-                life.over.remove(&who);
-            } else if !life.over.contains_key(&who) {
+                continue;
+            }
+            if over.is_none() {
                 violations
                     .push(format!("R4 stores, at {now}: {name}: not remembered, and nobody had ended it"));
             } else if !life.ended.contains_key(&who.other()) {
                 history.forgot(died, &name);
             }
+            // If its peer comes back to it, it is another one.
+            life.known_to.remove(&who);
+            epochs.remove(&(who, *session));
         }
     }
 
@@ -104,6 +109,7 @@ impl Book {
         }
         let forgot = self.forgot.get(&Who::Client).and_then(|times| times.last()).copied();
         let Some(forgot) = forgot else { return };
+        // One that the dialer does not have yet may still be on its way to it: then it is not left.
         let met =
             |session: &SessionId| self.attached.get(&(Who::Client, *session)).is_none_or(|at| *at <= forgot);
         let left: Vec<_> = self.sessions.keys().copied().filter(met).collect();

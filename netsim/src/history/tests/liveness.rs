@@ -53,6 +53,8 @@ fn g13_waits_while_something_is_in_the_way() {
     let mut gave_up = through_an_outage(15_000);
     gave_up.history.gave_up(ms(5_500), ALICE);
     gave_up.keeps("gave up", &[]);
+    gave_up.history.connected(ms(5_600), ALICE);
+    gave_up.breaks("gave up, and came back", &[G13], "1s after 5.000000 s");
     // The history ends before the time is over.
     let mut short = scene(Bounds::new().drained_within(SECOND).open_at_end());
     short.send(0, 1).history.ended(ms(999));
