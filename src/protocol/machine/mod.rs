@@ -3,7 +3,7 @@
 //!
 //! | file | what it is about |
 //! |---|---|
-//! | `attach` | links: Hello, Welcome, fencing, resume and reset |
+//! | `attach`, `joining` | links: Hello, Welcome, fencing, resume and reset |
 //! | `channels`, `halves`, `inbox` | channels, and what each side knows of them |
 //! | `ready` | whose turn it is to be written |
 //! | `transfer` | frames out: which comes next |
@@ -44,6 +44,7 @@ mod channels;
 mod closing;
 mod halves;
 mod inbox;
+mod joining;
 mod journaling;
 mod learning;
 mod lease;
@@ -62,6 +63,7 @@ use background::Background;
 use channels::Channels;
 use closing::Closing;
 use inbox::Inbox;
+use joining::Joining;
 use journaling::Journal;
 use learning::Rhythm;
 use service::Service;
@@ -151,21 +153,6 @@ struct Attached {
     silence: Silence,
     /// Messages to be sent again, counted while channels sync; `None` once reported or on a first attach.
     resuming: Option<u64>,
-}
-
-/// Dialer: a link whose Hello is not answered yet.
-#[derive(Debug)]
-struct Joining {
-    link: LinkId,
-    info: LinkInfo,
-    counter: u64,
-    /// The Hello leaves when this batch is durable.
-    hold: u64,
-    hello_sent: bool,
-    /// The acceptor does not know the session.
-    forgotten: bool,
-    retries: u32,
-    deadline: Instant,
 }
 
 /// Dialer: what is being done to get a link.

@@ -37,7 +37,7 @@ impl Machine {
 
     /// The next frame to write, if the link may be written to.
     pub(super) fn next_frame(&mut self, now: Instant) -> Option<(LinkId, Frame, i8)> {
-        if let Some((link, hello)) = self.next_hello() {
+        if let Some((link, hello)) = self.next_hello(now) {
             return Some((link, hello, 0));
         }
         let durable = self.journal.durable();
