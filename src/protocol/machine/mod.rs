@@ -201,7 +201,10 @@ impl Machine {
             machine.epoch = epoch;
         }
         machine.counter = snapshot.counter;
-        machine.confirmed = snapshot.peer_epoch.is_some();
+        machine.confirmed = match machine.role {
+            Role::Dialer => snapshot.peer_epoch.is_some(),
+            Role::Acceptor => snapshot.confirmed,
+        };
         machine.peer.epoch = snapshot.peer_epoch;
         machine.peer.binding = snapshot.binding;
         machine.channels.reserve(snapshot.next_channel, snapshot.next_remote);

@@ -147,6 +147,7 @@ impl Machine {
         }
         self.peer.durable = confirm.durable;
         if !std::mem::replace(&mut self.confirmed, true) {
+            self.journal.record(|| Record::Confirmed);
             self.emit(crate::protocol::types::Event::Connected);
             self.wakes.insert(Wake::State);
         }
