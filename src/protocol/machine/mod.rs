@@ -203,7 +203,7 @@ impl Machine {
         machine.counter = snapshot.counter;
         machine.confirmed = match machine.role {
             Role::Dialer => snapshot.peer_epoch.is_some(),
-            Role::Acceptor => snapshot.confirmed,
+            Role::Acceptor => snapshot.confirmed_ms.is_some(),
         };
         machine.peer.epoch = snapshot.peer_epoch;
         machine.peer.binding = snapshot.binding;
