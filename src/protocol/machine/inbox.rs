@@ -387,7 +387,6 @@ impl Inbox {
     /// A new link: everything is to be told again.
     pub(super) fn retell(&mut self) {
         self.ledger.retell();
-        self.partial_news = self.bodies.sizes().0 > 0;
     }
 
     /// Large messages that are here in part.
@@ -433,3 +432,6 @@ impl Held {
         if bytes > LARGE { &mut self.large } else { &mut self.bytes }
     }
 }
+
+#[cfg(test)]
+mod tests;
