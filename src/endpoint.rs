@@ -106,7 +106,8 @@ impl Endpoint {
 
     /// Brings back the sessions that the [store](EndpointBuilder::store) remembers from before a restart, with all
     /// that was in their outboxes and inboxes. Call it before [`accept`](Self::accept): until then their dialers are told
-    /// that they are forgotten. Without a store there are none; sessions that live already are left out.
+    /// that they are forgotten. Without a store there are none; sessions that live already are left out. An accepted session that
+    /// its dialer had not confirmed when the process died is among them, and `Connecting` until it does.
     ///
     /// Channels are there under their labels: [`open`](Session::open) them again to send and to receive.
     ///

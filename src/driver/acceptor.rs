@@ -187,7 +187,7 @@ pub(crate) async fn accept(registry: &Arc<Registry>, visitor: &Visitor) -> Resul
     }
 }
 
-fn supersede(session: &Shared) {
+pub(super) fn supersede(session: &Shared) {
     session.close(CloseCode::Superseded, "the same peer has made a new session", Duration::ZERO);
 }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::acceptor::supersede;
 use super::connect::Plan;
 use super::dialer::Dialer;
 use super::registry::Registry;
 use super::setup;
-use super::shared::Handle;
+use super::shared::{Handle, Shared};
 use super::task::Task;
 use crate::error::{CloseReason, ConnectError};
 use crate::id::SessionId;
@@ -36,7 +37,27 @@ pub(crate) async fn load(
             _ => {}
         }
     }
+    accepted.iter().for_each(|session| end_others(registry, session));
     Ok((accepted, dialed))
+}
+
+/// Where an identity may have one session, one that its dialer has not confirmed yet ends the others when it does: so it would
+/// have, had the process before lived on.
+fn end_others(registry: &Arc<Registry>, session: &Shared) {
+    let table = registry.table();
+    let others = table.admission.superseded_by(session.id);
+    let others: Vec<_> = others.iter().filter_map(|other| table.sessions.get(other).cloned()).collect();
+    let Some(session) = table.sessions.get(&session.id).filter(|it| !it.is_confirmed()).cloned() else {
+        return;
+    };
+    drop(table);
+    if !others.is_empty() {
+        registry.env.spawn(async move {
+            if session.confirmed().await.is_ok() {
+                others.iter().for_each(|other| supersede(other));
+            }
+        });
+    }
 }
 
 /// An accepted session lives again. `None` if its dialer never attached, or it lives already.

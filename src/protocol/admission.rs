@@ -102,7 +102,7 @@ impl Admission {
 
     fn judge_new(&self, binding: &[u8]) -> Judgement {
         let own = self.identities.get(binding).map_or(&[][..], Vec::as_slice);
-        let supersedes = if self.one_per_identity && !binding.is_empty() { own.to_vec() } else { Vec::new() };
+        let supersedes = if self.is_single(binding) { own.to_vec() } else { Vec::new() };
         let remaining = self.sessions.len() - supersedes.len();
         if remaining >= self.max_sessions {
             let reason = format!("all {} sessions are taken", self.max_sessions);
@@ -113,6 +113,17 @@ impl Admission {
             return refuse(CloseCode::Busy, reason, true);
         }
         Judgement::Create { supersedes }
+    }
+
+    fn is_single(&self, binding: &[u8]) -> bool {
+        self.one_per_identity && !binding.is_empty()
+    }
+
+    /// The sessions of the same identity that end when this one is confirmed.
+    pub fn superseded_by(&self, session: SessionId) -> Vec<SessionId> {
+        let binding = self.sessions.get(&session).map_or(&[][..], |known| &known.binding);
+        let own = self.identities.get(binding).filter(|_| self.is_single(binding));
+        own.into_iter().flatten().copied().filter(|&other| other != session).collect()
     }
 
     /// A session is being created (after [`Judgement::Create`]).
@@ -269,6 +280,14 @@ mod tests {
             Judgement::Create { supersedes }
         );
         assert_eq!(code(table.judge(&hello(9, &SECRET, true), &info(b""), now)), (CloseCode::Busy, true));
+        insert(&mut table, 3, b"ada");
+        insert(&mut table, 4, b"");
+        insert(&mut table, 5, b"");
+        let id = |byte| SessionId::from_bytes([byte; 16]);
+        assert_eq!(table.superseded_by(id(3)), [id(1)]);
+        assert_eq!(table.superseded_by(id(2)), []);
+        assert_eq!(table.superseded_by(id(4)), [], "nobody knows who they are");
+        assert_eq!(Admission::new(2, 1, false).superseded_by(id(1)), []);
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Backoff {
         self.attempt = 0;
     }
 
+    /// Attempts since the last success.
+    pub fn attempts(&self) -> u32 {
+        self.attempt
+    }
+
     /// The next attempt, or `None` if the policy gives up. `jitter` (0 to 255) shortens the wait by up to 25 %. `took` is how
     /// long the attempt before it has taken: the responsive policy waits from its beginning on, so that somebody knocks all the
     /// time, whereas the standard one leaves radio and server in peace meanwhile.

@@ -43,6 +43,8 @@ pub enum Record {
     PeerEpoch(Epoch),
     /// What the peer is bound to (rule S2).
     Binding(Vec<u8>),
+    /// The dialer has confirmed the session (acceptor).
+    Confirmed,
     /// This side opened a channel.
     Opened {
         /// This side's id of it.
@@ -169,6 +171,8 @@ pub struct Snapshot {
     pub peer_epoch: Option<Epoch>,
     /// What the peer is bound to.
     pub binding: Option<Vec<u8>>,
+    /// The dialer has confirmed it: an application knows of it (acceptor).
+    pub confirmed: bool,
     /// The lowest channel id never given by this side.
     pub next_channel: u32,
     /// The lowest channel id that the peer has never announced under its epoch.
@@ -248,6 +252,7 @@ impl Snapshot {
                 self.receiving.clear();
             }
             Record::Binding(binding) => self.binding = Some(binding.clone()),
+            Record::Confirmed => self.confirmed = true,
             Record::Opened { .. }
             | Record::Accepted { .. }
             | Record::Extended { .. }

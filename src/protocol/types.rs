@@ -156,7 +156,8 @@ pub enum Output {
         /// Which, a dialed one.
         link: LinkId,
     },
-    /// Make a connection; answer with `handle_link_up` or `handle_dial_failed`. At most one dial is wanted at a time.
+    /// Make a connection; answer with `handle_link_up` or `handle_dial_failed`. At most one dial is wanted at a time; a link that was
+    /// made before it may still wait for its Welcome.
     Dial {
         /// From 1 for the first after a loss.
         attempt: u32,

@@ -10,6 +10,7 @@ mod dormant;
 mod ending;
 mod greeting;
 mod healing;
+mod joining;
 mod journal;
 mod large;
 mod learning;

@@ -4,7 +4,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use bowline::error::{AcceptError, CloseCode, Side};
-use bowline::{ChannelConfig, Config, Delivery, Outcome, Session};
+use bowline::{ChannelConfig, Config, Delivery, Outcome, Session, SessionState};
 use bowline_netsim::{Conditions, Scenario};
 
 use crate::gate::{Act, At, Trap};
@@ -88,4 +88,45 @@ fn a_session_whose_first_dial_was_cut_short_is_not_restored() {
         client.endpoint.restore().await.expect("the disk can be read").dialed.len()
     });
     assert_eq!(finished.output, Some(0));
+}
+
+/// A dialer dies when it has said Hello, its successor has said another, and then the server dies: which of the two sessions lives its
+/// successor learns from the Confirm.
+#[test]
+fn of_two_sessions_that_nobody_had_confirmed_when_the_server_died_the_confirmed_one_stays() {
+    let line = Scenario::new("line", secs(60)).both(Conditions::new().delay(ms(300)));
+    let finished = over(&line, 1, async |ends| {
+        let config = Config::default().one_session_per_identity(true);
+        let disk = Disk::new(ms(1), true);
+        let server = ends.start(Who::Server, config.clone(), Some(&disk));
+        let (accepting, life) = (server.endpoint.clone(), server.life.clone());
+        server.spawn(async move {
+            while let Some(incoming) = accepting.accept().await {
+                life.start(Box::pin(async move { drop(incoming.accept().await) }));
+            }
+        });
+        let start = tokio::time::Instant::now();
+        let dying = ends.start(Who::Client, config.clone(), None);
+        let dial = dying.endpoint.connect(ends.server_address(), ends.trust()).into_future();
+        dying.spawn(async move { drop(dial.await) });
+        // Hello leaves after 600 ms and is there after 900.
+        tokio::time::sleep_until(start + ms(700)).await;
+        dying.crash().await;
+        let client = ends.start(Who::Client, config.clone(), None);
+        let dial = client.endpoint.connect(ends.server_address(), ends.trust()).into_future();
+        let dialing = tokio::spawn(dial);
+        // So is its successor's, and its Confirm comes too late.
+        tokio::time::sleep_until(start + ms(1700)).await;
+        server.crash().await;
+        let server = ends.start(Who::Server, config, Some(&disk));
+        let restored = server.endpoint.restore().await.expect("the disk can be read").accepted;
+        assert_eq!(restored.len(), 2);
+        let session = dialing.await.expect("it does not panic").expect("it is welcomed");
+        let (same, other): (Vec<_>, Vec<_>) = restored.iter().partition(|it| it.id() == session.id());
+        let reason = other[0].closed().await;
+        (reason.code, same[0].state(), session.state())
+    });
+    let (code, here, there) = finished.output.expect("it comes to an end");
+    assert_eq!(code, CloseCode::Superseded);
+    assert_eq!((here, there), (SessionState::Connected, SessionState::Connected));
 }

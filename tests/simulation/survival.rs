@@ -178,7 +178,7 @@ fn an_upload_goes_on_after_five_seconds_of_nothing() {
 
 #[test]
 fn an_upload_goes_on_after_five_seconds_of_nothing_at_a_loss_of_a_twentieth() {
-    judge("blackout-5s-bulk-loss", uploads_go_on(5.0, 60), 1300);
+    judge("blackout-5s-bulk-loss", uploads_go_on(5.0, 60), 1000);
 }
 
 #[test]

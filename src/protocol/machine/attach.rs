@@ -16,8 +16,8 @@
 use std::time::{Duration, Instant};
 
 use super::room::Room;
-use super::{Attached, Joining, Machine};
-use crate::error::{CloseCode, CloseReason, Side};
+use super::{Attached, Machine};
+use crate::error::CloseCode;
 use crate::id::Epoch;
 use crate::protocol::heartbeat::Heart;
 use crate::protocol::journal::Record;
@@ -29,11 +29,8 @@ use crate::protocol::types::{
     ChannelKey, Event, LinkEnd, LinkId, LinkInfo, LinkSample, Output, ProcessLiveness, Role, Wake, Window,
 };
 use crate::wire::heartbeat::INTERVALS_S;
-use crate::wire::varint;
-use crate::wire::{Confirm, Control, Frame, Health, Hello, Refuse, Retry, VERSION, Welcome};
+use crate::wire::{Control, Frame, Health, Hello, Refuse, Retry, VERSION, Welcome};
 
-/// Hellos that one link may say before one is accepted.
-const MAX_HELLOS: u32 = 4;
 /// A link that lived this long was a success: the next loss starts from the first wait.
 pub(super) const STEADY: Duration = Duration::from_secs(1);
 /// Links of one session that may wait for their Hello to be judged.
@@ -52,54 +49,6 @@ impl Machine {
             Role::Acceptor => self.waiting.push((link, info)),
             Role::Dialer => self.join(link, info, now),
         }
-    }
-
-    fn join(&mut self, link: LinkId, info: LinkInfo, now: Instant) {
-        let Some(timeout) = self.redial.dialing.take() else {
-            return self.close_link(link, CloseCode::Reattach, "this connection is not needed any more");
-        };
-        if self.peer.binding.as_ref().is_some_and(|known| *known != info.binding) {
-            self.close_link(link, CloseCode::WrongProof, "the peer has another identity than before");
-            return self.dial_failed(now);
-        }
-        let (counter, hold) = self.next_counter();
-        let deadline = now + timeout;
-        let (hello_sent, forgotten) = (false, false);
-        self.joining =
-            Some(Joining { link, info, counter, hold, hello_sent, forgotten, retries: 0, deadline });
-    }
-
-    fn next_counter(&mut self) -> (u64, u64) {
-        self.counter = self.counter.saturating_add(1);
-        let counter = self.counter;
-        (counter, self.journal.record(|| Record::Counter(counter)).batch)
-    }
-
-    /// Dialer: the Hello to be written now, if any.
-    pub(super) fn next_hello(&mut self) -> Option<(LinkId, Frame)> {
-        if !self.has_hello() {
-            return None;
-        }
-        let peer_epoch = self.peer.epoch;
-        let joining = self.joining.as_mut()?;
-        joining.hello_sent = true;
-        let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
-            session: self.session,
-            secret: (peer_epoch.is_none() || joining.forgotten).then(|| self.secret.clone()),
-            epoch: self.epoch,
-            peer_epoch,
-            counter: joining.counter,
-            proof: proof::prove(&self.secret, &joining.info.exporter, joining.counter),
-            limits: self.limits,
-            credentials: joining.info.credentials.clone(),
-        };
-        Some((joining.link, Frame::Control(Control::Hello(Box::new(hello)))))
-    }
-
-    pub(super) fn has_hello(&self) -> bool {
-        self.joining.as_ref().is_some_and(|join| !join.hello_sent && join.hold <= self.journal.durable())
     }
 
     /// A frame arrived. Feed data only while [`readiness`](Self::readiness) is `Ready`.
@@ -129,86 +78,6 @@ impl Machine {
             }
             _ => self.counts.fenced_frames += 1,
         }
-    }
-
-    // ---- dialer ----
-
-    fn handle_answer(&mut self, link: LinkId, frame: Frame, now: Instant) {
-        match frame {
-            Frame::Control(Control::Welcome(welcome)) => self.handle_welcome(link, welcome, now),
-            Frame::Control(Control::Retry(retry)) => self.handle_retry(link, retry, now),
-            Frame::Control(Control::Refuse(refuse)) => self.handle_refuse(link, refuse, now),
-            Frame::Heartbeat(_) => {}
-            Frame::Control(_) | Frame::Data(_) | Frame::Body(_) => {
-                self.violation(link, "a frame before the Welcome (rule S1)", now);
-            }
-        }
-    }
-
-    fn handle_welcome(&mut self, link: LinkId, welcome: Welcome, now: Instant) {
-        let answers = |joining: &mut Joining| {
-            joining.hello_sent && welcome.counter == joining.counter && welcome.version == VERSION
-        };
-        let Some(joining) = self.joining.take_if(answers) else {
-            return self.violation(link, "a Welcome that answers no Hello of this link (rule S1)", now);
-        };
-        if self.peer.epoch != Some(welcome.epoch) && self.is_overfull() {
-            self.close_link(link, CloseCode::Busy, "messages of former epochs are still untaken");
-            return self.dial_failed(now);
-        }
-        let binding = joining.info.binding;
-        self.journal.record(|| Record::Binding(binding.clone()));
-        self.peer.binding = Some(binding);
-        self.peer.limits = Some(welcome.limits);
-        self.peer.durable = welcome.durable;
-        let confirm = Confirm { counter: welcome.counter, durable: self.durable };
-        self.transmit(link, Control::Confirm(confirm));
-        self.confirmed = true;
-        self.attach(link, welcome.epoch, None, now);
-    }
-
-    fn handle_retry(&mut self, link: LinkId, retry: Retry, now: Instant) {
-        if matches!(retry, Retry::Stale(last) if last >= varint::MAX) {
-            return self.violation(link, "a Stale that leaves no counter to use (rule W2)", now);
-        }
-        let exhausted = match self.joining.as_mut() {
-            Some(joining) => {
-                joining.retries += 1;
-                joining.forgotten |= retry == Retry::Forgotten;
-                joining.retries >= MAX_HELLOS
-            }
-            None => return,
-        };
-        if exhausted {
-            self.joining = None;
-            self.close_link(link, CloseCode::ProtocolViolation, "too many retries asked for (rule S4)");
-            return self.dial_failed(now);
-        }
-        if let Retry::Stale(last) = retry {
-            self.counter = self.counter.max(last);
-        }
-        let (counter, hold) = self.next_counter();
-        if let Some(joining) = self.joining.as_mut() {
-            (joining.counter, joining.hold, joining.hello_sent) = (counter, hold, false);
-        }
-    }
-
-    fn handle_refuse(&mut self, link: LinkId, refuse: Refuse, now: Instant) {
-        self.joining = None;
-        let code = CloseCode::from_value(refuse.code);
-        self.close_link(link, CloseCode::Reattach, "refused");
-        if refuse.retry && (self.confirmed || self.closing.is_some()) {
-            return self.dial_failed(now);
-        }
-        self.refused(code, refuse.reason, refuse.retry, now);
-    }
-
-    fn refused(&mut self, code: CloseCode, reason: String, retry: bool, now: Instant) {
-        // An acceptor that has ended the session already remembers its end: that is as good as telling it.
-        let told = self.closing.as_ref().is_some_and(|closing| closing.code == code);
-        let side = if told { Side::Local } else { Side::Remote };
-        let clean = told && self.unresolved() == 0;
-        self.end(CloseReason { code, side, clean, retry, reason }, now);
     }
 
     // ---- acceptor ----
@@ -262,7 +131,7 @@ impl Machine {
     // ---- both ----
 
     /// The link carries the session from now on.
-    fn attach(&mut self, link: LinkId, epoch: Epoch, welcome: Option<Welcome>, now: Instant) {
+    pub(super) fn attach(&mut self, link: LinkId, epoch: Epoch, welcome: Option<Welcome>, now: Instant) {
         if let Some(old) = self.attached.take() {
             match self.role {
                 Role::Dialer => self.close_link(old.link, CloseCode::Reattach, "a newer link took over"),
@@ -278,6 +147,7 @@ impl Machine {
         self.counts.attaches += 1;
         self.detached_since = None;
         (self.redial.planned, self.redial.gave_up, self.redial.moving) = (None, false, false);
+        self.abort_dial();
         self.process = ProcessLiveness::Alive;
         if self.background.is_some() {
             self.tell_presence(link);
@@ -480,7 +350,7 @@ impl Machine {
     }
 
     /// Whether what former epochs of the peer left here must be taken before it may begin another one (rule G10).
-    fn is_overfull(&self) -> bool {
+    pub(super) fn is_overfull(&self) -> bool {
         let unopened = self.channels.iter().filter(|(_, channel)| channel.local.is_none()).count();
         if unopened > self.limits.max_channels as usize {
             return true;

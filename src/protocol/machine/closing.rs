@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::Machine;
 use crate::error::{CloseCode, CloseReason, Outcome, Side};
 use crate::protocol::journal::Record;
-use crate::protocol::types::{Event, LinkEnd, LinkId, Output, Role, Wake};
+use crate::protocol::types::{Event, LinkEnd, LinkId, Role, Wake};
 use crate::wire::{Close, Control, MAX_REASON};
 
 /// How long a told end may stay unanswered.
@@ -186,9 +186,7 @@ impl Machine {
         for link in links.into_iter().filter(|link| Some(*link) != lingering) {
             self.close_link(link, reason.code, &reason.reason);
         }
-        if self.redial.dialing.take().is_some() {
-            self.out.push_back(Output::AbortDial);
-        }
+        self.abort_dial();
         (self.redial.planned, self.lease, self.ack_due, self.closing) = (None, None, None, None);
         self.detached_since = None;
         let mut keys = Vec::new();

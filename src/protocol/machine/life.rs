@@ -52,7 +52,7 @@ impl Machine {
         [
             linger,
             self.closing.as_ref().map(|closing| closing.deadline()),
-            self.joining.as_ref().map(|joining| joining.deadline),
+            self.joining_deadline(),
             self.redial.planned.map(|(at, _)| at),
             self.lease.as_ref().and_then(|lease| lease.deadline()),
             self.tell_deadline(),
@@ -134,6 +134,10 @@ impl Machine {
             return;
         }
         tracing::debug!(reason, "dial failed");
+        if self.joining.is_some() {
+            // The connection beside which it was made may still be welcomed.
+            return;
+        }
         if !self.confirmed && self.counter == 0 {
             let (code, side, reason) = (CloseCode::Unreachable, Side::Local, reason.to_owned());
             return self.end(CloseReason { code, side, clean: false, retry: true, reason }, now);
@@ -149,6 +153,13 @@ impl Machine {
         }
         self.process = ProcessLiveness::Unreachable;
         self.plan_redial(now);
+    }
+
+    /// What is being dialed is not needed any more.
+    pub(super) fn abort_dial(&mut self) {
+        if self.redial.dialing.take().is_some() {
+            self.out.push_back(Output::AbortDial);
+        }
     }
 
     /// Plans the next attempt, unless one is under way, or the policy has given up.
@@ -192,12 +203,6 @@ impl Machine {
         self.out.push_back(Output::Dial { attempt: attempt.number, timeout: attempt.timeout });
     }
 
-    fn joining_timeout(&mut self, now: Instant) {
-        let Some(joining) = self.joining.take_if(|joining| now >= joining.deadline) else { return };
-        self.close_link(joining.link, CloseCode::Reattach, "no Welcome in time");
-        self.dial_failed(now);
-    }
-
     /// Tries to reach the peer now, whatever the policy says (dialer). Without effect while a healthy link is attached, or an
     /// attempt is under way.
     pub fn reconnect(&mut self, now: Instant) {
@@ -231,9 +236,7 @@ impl Machine {
         if let Some(joining) = self.joining.take() {
             self.close_link(joining.link, CloseCode::Reattach, "the network has changed");
         }
-        if self.redial.dialing.take().is_some() {
-            self.out.push_back(Output::AbortDial);
-        }
+        self.abort_dial();
         (self.redial.planned, self.redial.gave_up, self.redial.moving) = (None, false, true);
         self.redial.backoff.reset();
         self.plan_redial(now);
@@ -252,9 +255,7 @@ impl Machine {
         }
         self.redial.planned = None;
         self.redial.backoff.reset();
-        if self.redial.dialing.take().is_some() {
-            self.out.push_back(Output::AbortDial);
-        }
+        self.abort_dial();
     }
 
     // ---- heartbeat ----

@@ -3,7 +3,7 @@
 //!
 //! | file | what it is about |
 //! |---|---|
-//! | `attach` | links: Hello, Welcome, fencing, resume and reset |
+//! | `attach`, `joining` | links: Hello, Welcome, fencing, resume and reset |
 //! | `channels`, `halves`, `inbox` | channels, and what each side knows of them |
 //! | `ready` | whose turn it is to be written |
 //! | `transfer` | frames out: which comes next |
@@ -44,6 +44,7 @@ mod channels;
 mod closing;
 mod halves;
 mod inbox;
+mod joining;
 mod journaling;
 mod learning;
 mod lease;
@@ -62,6 +63,7 @@ use background::Background;
 use channels::Channels;
 use closing::Closing;
 use inbox::Inbox;
+use joining::Joining;
 use journaling::Journal;
 use learning::Rhythm;
 use service::Service;
@@ -153,21 +155,6 @@ struct Attached {
     resuming: Option<u64>,
 }
 
-/// Dialer: a link whose Hello is not answered yet.
-#[derive(Debug)]
-struct Joining {
-    link: LinkId,
-    info: LinkInfo,
-    counter: u64,
-    /// The Hello leaves when this batch is durable.
-    hold: u64,
-    hello_sent: bool,
-    /// The acceptor does not know the session.
-    forgotten: bool,
-    retries: u32,
-    deadline: Instant,
-}
-
 /// Dialer: what is being done to get a link.
 #[derive(Debug)]
 struct Redial {
@@ -214,7 +201,10 @@ impl Machine {
             machine.epoch = epoch;
         }
         machine.counter = snapshot.counter;
-        machine.confirmed = snapshot.peer_epoch.is_some();
+        machine.confirmed = match machine.role {
+            Role::Dialer => snapshot.peer_epoch.is_some(),
+            Role::Acceptor => snapshot.confirmed,
+        };
         machine.peer.epoch = snapshot.peer_epoch;
         machine.peer.binding = snapshot.binding;
         machine.channels.reserve(snapshot.next_channel, snapshot.next_remote);

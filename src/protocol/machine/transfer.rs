@@ -37,7 +37,7 @@ impl Machine {
 
     /// The next frame to write, if the link may be written to.
     pub(super) fn next_frame(&mut self, now: Instant) -> Option<(LinkId, Frame, i8)> {
-        if let Some((link, hello)) = self.next_hello() {
+        if let Some((link, hello)) = self.next_hello(now) {
             return Some((link, hello, 0));
         }
         let durable = self.journal.durable();
@@ -147,6 +147,7 @@ impl Machine {
         }
         self.peer.durable = confirm.durable;
         if !std::mem::replace(&mut self.confirmed, true) {
+            self.journal.record(|| Record::Confirmed);
             self.emit(crate::protocol::types::Event::Connected);
             self.wakes.insert(Wake::State);
         }
