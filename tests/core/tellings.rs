@@ -151,7 +151,8 @@ fn suspected(
     hears(&mut world, &|lane| before(lane));
     world.say(Dialer, "chat", 10);
     // For this one the window has no room: it is never written.
-    world.say(Dialer, "chat", 65_536);
+    let unwritten = world.say(Dialer, "chat", 65_536);
+    world.settle();
     world.forget_events();
     let begun = world.now;
     for number in 1..=20 {
@@ -160,6 +161,7 @@ fn suspected(
             return Some(world.now - begun);
         }
     }
+    assert!(!world.model.is_written(unwritten));
     None
 }
 
