@@ -145,12 +145,14 @@ impl Outcome {
     /// Checks that the server has met its client at another address at least so often: what was done to the network was
     /// noticed.
     pub(crate) fn moved(&self, times: u32) -> Result<(), Problem> {
-        let moves =
-            self.server_events.iter().filter(|said| said.is("path_changed") || said.is("resumed")).count();
-        match self.program == Program::Quinn || moves >= times as usize {
+        let is_move = |said: &&Said| said.is("path_changed") || said.is("resumed");
+        let moves: Vec<_> = self.server_events.iter().filter(is_move).collect();
+        match self.program == Program::Quinn || moves.len() >= times as usize {
             true => Ok(()),
             false => {
-                Err(format!("{times} times the address was another one, and the server saw {moves}").into())
+                let seen: Vec<_> =
+                    moves.iter().map(|said| (said.at - self.began, said.text("remote"))).collect();
+                Err(format!("{times} times the address was another one, and the server saw {seen:?}").into())
             }
         }
     }

@@ -34,6 +34,7 @@ pub(crate) struct Plan {
     /// The disk of each host: how long a write takes, and whether it says that it is durable.
     pub(crate) disks: [Option<(Duration, bool)>; 2],
     pub(crate) crashes: Vec<Crash>,
+    pub(crate) stops: Vec<Stop>,
     pub(crate) channels: Vec<Line>,
     pub(crate) closes: Vec<Close>,
     pub(crate) traps: Vec<Trap>,
@@ -45,6 +46,14 @@ pub(crate) struct Crash {
     pub(crate) who: Who,
     pub(crate) at: Duration,
     pub(crate) down: Duration,
+}
+
+/// A process does nothing for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop {
+    pub(crate) who: Who,
+    pub(crate) at: Duration,
+    pub(crate) length: Duration,
 }
 
 /// An application closes its session.
@@ -155,6 +164,7 @@ impl Plan {
             heartbeat: secs(2),
             disks: [None, None],
             crashes: Vec::new(),
+            stops: Vec::new(),
             closes: Vec::new(),
             traps: Vec::new(),
             scenario,

@@ -24,7 +24,7 @@ use bowline_netsim::run_twice;
 use crate::crowd;
 use crate::invariants::{Expected, words};
 use crate::logs;
-use crate::plan::{Close, Crash, Line, Listen, MESSAGE_MAX, Plan, Talk, ms, secs};
+use crate::plan::{Close, Crash, Line, Listen, MESSAGE_MAX, Plan, Stop, Talk, ms, secs};
 use crate::process::Counts;
 use crate::report::{Point, page};
 use crate::rng::Rng;
@@ -47,6 +47,7 @@ const MINIMA: &[(&str, u64)] = &[
     ("amnesias", 120),
     ("restarts", 65),
     ("restored", 48),
+    ("stopped", 40),
     ("closes", 210),
     ("resumed", 130),
     ("reset", 26),
@@ -93,6 +94,7 @@ fn case(seed: u64) -> Case {
     let crashing = rng.percent(40);
     let disks = [disk(&mut rng), disk(&mut rng)];
     let crashes = if crashing { crashes(heal, &mut rng) } else { Vec::new() };
+    let stops = stops(heal, &mut Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5705));
     let (one_way, backlog, scenario) = weather.scenario(heal, &mut rng);
     let channels = (0..rng.range(1, 5)).map(|number| line(number, heal, &mut rng)).collect();
     let mut closes = Vec::new();
@@ -105,9 +107,12 @@ fn case(seed: u64) -> Case {
     }
     closes.push(Close { who, at: None, drain: secs(5) });
     let policy = if rng.percent(80) { ReconnectPolicy::Responsive } else { ReconnectPolicy::Standard };
-    let faulty = weather.is_bad() || !crashes.is_empty() || closes.len() > 1;
+    let faulty = weather.is_bad() || !crashes.is_empty() || !stops.is_empty() || closes.len() > 1;
     for crash in &crashes {
         faults.push(if disks[crash.who as usize].is_some() { "restarts" } else { "amnesias" });
+    }
+    if !stops.is_empty() {
+        faults.push("stops");
     }
     // The cap of the backoff, an attempt, and three round trips; and what stands in the queues.
     let settle = match policy {
@@ -122,6 +127,7 @@ fn case(seed: u64) -> Case {
         heartbeat: secs(*rng.pick(&[2, 2, 3, 5])),
         disks,
         crashes,
+        stops,
         closes,
         heal: secs(heal),
         tolerance: one_way + if faulty { secs(heal) } else { ms(20) },
@@ -162,6 +168,21 @@ fn crashes(heal: u64, rng: &mut Rng) -> Vec<Crash> {
         .collect();
     crashes.sort_by_key(|crash| crash.at);
     crashes
+}
+
+fn stops(heal: u64, rng: &mut Rng) -> Vec<Stop> {
+    if !rng.percent(15) {
+        return Vec::new();
+    }
+    let mut stops: Vec<_> = (0..rng.range(1, 2))
+        .map(|_| {
+            let length = (*rng.pick(&[20, 400, 2_000, 5_000, 12_000])).min(heal * 1_000 - 1_000);
+            let at = ms(rng.range(200, heal * 1_000 - 500 - length));
+            Stop { who: if rng.percent(50) { Who::Client } else { Who::Server }, at, length: ms(length) }
+        })
+        .collect();
+    stops.sort_by_key(|stop| stop.at);
+    stops
 }
 
 fn line(number: u64, heal: u64, rng: &mut Rng) -> Line {

@@ -10,8 +10,8 @@ use bowline_netsim::{Coverage, Time, Trace};
 use crate::gate::Step;
 use crate::invariants::{Expected, violations};
 use crate::model::Ledger;
-use crate::plan::{Close, Plan, ms, secs};
-use crate::process::{Counts, Disk};
+use crate::plan::{Close, Plan, Stop, ms, secs};
+use crate::process::{Counts, Disk, Process};
 use crate::program::{Program, Stage};
 use crate::world::{Ends, Who, over_path};
 
@@ -134,21 +134,41 @@ async fn play(stage: &Arc<Stage>) -> Option<Duration> {
 async fn live(stage: Arc<Stage>, who: Who) {
     let disk = stage.plan.disks[who as usize].map(|(delay, durable)| Disk::new(delay, durable));
     let mut crashes = stage.plan.crashes.iter().filter(|crash| crash.who == who);
+    let mut stops = stage.plan.stops.iter().filter(|stop| stop.who == who);
     loop {
         let process = stage.ends.start(who, stage.plan.config(), disk.as_ref());
         let program = Program { who, stage: stage.clone(), life: process.life.clone() };
         process.spawn(program.run(process.endpoint.clone()));
-        let Some(crash) = crashes.next() else {
-            let _process = process;
-            return std::future::pending().await;
+        let crash = crashes.next();
+        let dies = async {
+            match crash {
+                Some(crash) => tokio::time::sleep(Time::from(crash.at).since(stage.ledger.now())).await,
+                None => std::future::pending().await,
+            }
         };
-        let left = Time::from(crash.at).since(stage.ledger.now());
-        tokio::time::sleep(left).await;
+        tokio::select! {
+            biased;
+            () = dies => {}
+            () = stop(&stage, &process, &mut stops) => {}
+        }
+        let Some(crash) = crash else { return };
         stage.ledger.crashed(who, disk.is_some());
         process.crash().await;
         stage.forget(who);
         tokio::time::sleep(crash.down).await;
     }
+}
+
+/// Stops a process as often as it is to be, and waits for its end.
+async fn stop(stage: &Stage, process: &Process, stops: &mut impl Iterator<Item = &Stop>) {
+    for stop in stops {
+        tokio::time::sleep(Time::from(stop.at).since(stage.ledger.now())).await;
+        process.stop();
+        stage.ledger.count("stopped");
+        tokio::time::sleep(stop.length).await;
+        process.go_on();
+    }
+    std::future::pending().await
 }
 
 /// Waits until everybody has said everything and knows what became of it.
