@@ -184,9 +184,7 @@ impl Verdicts {
                     self.news.push_front((from, end));
                     break;
                 }
-                if from < until {
-                    told.push((from, until, why.clone()));
-                }
+                told.push((from, until, why.clone()));
             }
         }
         told

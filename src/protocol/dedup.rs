@@ -183,6 +183,37 @@ mod tests {
         assert_eq!(judged, [Newest, Newest, Late, Duplicate, Duplicate, Duplicate, Newest]);
     }
 
+    /// In small steps, and in some that are as long as the window or longer, forwards and back.
+    #[test]
+    fn recent_sequences_are_judged_and_missed_as_a_plain_set_would() {
+        let (mut recent, mut came) = (Recent::default(), std::collections::BTreeSet::from([5000]));
+        assert_eq!(recent.admit(5000), Recency::Newest);
+        let (mut next, mut missing, mut step) = (5001, 0, 7_u64);
+        for _ in 0..3000 {
+            step = step * 1_103_515_245 % 2_147_483_647;
+            let sequence = match step % 100 {
+                0..60 => next + step / 100 % 4,
+                60..95 => next - 1 - step / 100 % 30,
+                95..98 => next - 1020 - step / 100 % 10,
+                _ => next + 1015 + step / 100 % 20,
+            };
+            let expected = match sequence {
+                _ if sequence >= next => Recency::Newest,
+                _ if next - sequence > 1024 => Recency::TooLate,
+                _ if sequence < 5000 || came.contains(&sequence) => Recency::Duplicate,
+                _ => Recency::Late,
+            };
+            assert_eq!(recent.admit(sequence), expected, "{sequence} before {next}");
+            if matches!(expected, Recency::Newest | Recency::Late) {
+                came.insert(sequence);
+            }
+            let out = next - 1024..next.max(sequence + 1) - 1024;
+            missing += out.filter(|out| *out > 5000 && !came.contains(out)).count() as u64;
+            next = next.max(sequence + 1);
+            assert_eq!(recent.missing(), missing);
+        }
+    }
+
     #[test]
     fn what_is_more_than_1024_late_is_too_late_and_was_counted_as_missing() {
         let mut recent = Recent::default();

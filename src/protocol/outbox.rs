@@ -198,10 +198,10 @@ impl Outbox {
         self.next = self.next.max(next);
     }
 
-    /// Nothing will be sent any more: only receipts may still ask how messages ended.
+    /// Nothing will be sent any more, and everything is over: only receipts may still ask how messages ended.
     pub fn retire(&mut self) {
         self.outcomes.limit_to(MAX_OUTCOMES_RETIRED);
-        self.entries.shrink();
+        self.entries = Entries::default();
     }
 
     /// An empty outbox with the same limits, that goes on counting how messages ended.
@@ -324,9 +324,7 @@ impl Outbox {
                     self.extended.remove(&sequence);
                     self.extended_news.remove(&sequence);
                 }
-                if entry.size as usize > LARGE {
-                    self.bodies.remove(&sequence);
-                }
+                self.bodies.remove(&sequence);
                 self.wanted.remove(&sequence);
                 self.again.remove(&sequence);
                 resolved += 1;
@@ -427,11 +425,9 @@ fn note(ranges: &mut Vec<(Sequence, Sequence)>, start: Sequence, end: Sequence) 
     }
 }
 
-/// The same, in bounded memory, and of no ranges that are empty.
+/// The same, in bounded memory.
 fn note_progress(ranges: &mut Vec<(Sequence, Sequence)>, start: Sequence, end: Sequence) {
-    if start < end {
-        note(ranges, start, end);
-    }
+    note(ranges, start, end);
     if ranges.len() > MAX_PROGRESSED {
         let start = ranges.iter().map(|&(start, _)| start).min().unwrap_or(start);
         let end = ranges.iter().map(|&(_, end)| end).max().unwrap_or(end);

@@ -43,14 +43,10 @@ impl RangeSet {
 
     /// The lowest sequence from `sequence` on that is not in the set.
     pub fn first_missing(&self, sequence: Sequence) -> Sequence {
-        if sequence < self.below {
-            return self.below;
-        }
+        let sequence = sequence.max(self.below);
         let after = self.above.partition_point(|&(start, _)| start <= sequence);
-        match after.checked_sub(1).and_then(|i| self.above.get(i)) {
-            Some(&(_, end)) if sequence < end => end,
-            _ => sequence,
-        }
+        let before = after.checked_sub(1).and_then(|i| self.above.get(i));
+        before.map_or(sequence, |&(_, end)| sequence.max(end))
     }
 
     /// Whether everything in the set is below its mark.

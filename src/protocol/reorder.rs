@@ -42,7 +42,7 @@ impl<T> Reorder<T> {
 
     /// What has not been inserted from `start` to `end` will never come, or is done already: go on without it.
     pub fn pass(&mut self, start: Sequence, end: Sequence) {
-        if self.ordered && end > self.next {
+        if self.ordered {
             self.passed.insert_range(start, end);
             self.advance();
         }
@@ -105,11 +105,6 @@ impl<T> Reorder<T> {
     pub fn iter(&self) -> impl Iterator<Item = (Sequence, &T)> {
         let early = self.early.iter().map(|(&sequence, item)| (sequence, item));
         self.ready.iter().map(|(sequence, item)| (*sequence, item)).chain(early)
-    }
-
-    /// Whether there is no item, ready or early.
-    pub fn is_empty(&self) -> bool {
-        self.ready.is_empty() && self.early.is_empty()
     }
 
     /// Whether `pop` has something.

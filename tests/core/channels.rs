@@ -35,6 +35,10 @@ fn channels_a_label_opens_again_though_the_news_of_its_end_was_lost() {
     world.run(secs(5));
     world.open_plainly(Side::Acceptor, "chat");
     assert_eq!(world.hear(Side::Acceptor, "chat"), [0], "{:?}", world.dialer.closed());
+    // It is another channel: both sides begin anew.
+    world.say(Side::Acceptor, "chat", 10);
+    world.run(secs(1));
+    assert_eq!(world.hear(Side::Dialer, "chat"), [0]);
     world.check();
 }
 

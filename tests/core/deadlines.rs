@@ -57,6 +57,27 @@ fn deadlines_what_expires_on_the_way_does_not_hold_up_what_follows() {
 }
 
 #[test]
+fn deadlines_and_losses_before_the_first_message_leave_no_gap() {
+    for mode in [Delivery::ReliableOrdered, Delivery::UnreliableSequenced] {
+        let mut world = connected_as(Settings::default(), &in_mode(mode));
+        world.settings.weather.datagram_loss = if mode.is_reliable() { 0 } else { 100 };
+        (0..3).for_each(|_| _ = world.say(Dialer, "chat", 10));
+        world.run(secs(1));
+        world.settings.weather.datagram_loss = 0;
+        if mode.is_reliable() {
+            // What another process of the receiver handed over, this one need not know.
+            assert_eq!(heard(&mut world), [(0, 0), (1, 0), (2, 0)]);
+            world.restart_acceptor(0, Some(ms(0)));
+            world.run(secs(5));
+            world.open(Acceptor, "chat", &in_mode(mode));
+        }
+        world.say(Dialer, "chat", 10);
+        world.run(secs(1));
+        assert_eq!(heard(&mut world), [(3, 0)], "{mode:?}");
+    }
+}
+
+#[test]
 fn deadlines_count_on_across_links_and_what_was_lost_with_one_is_skipped() {
     for mode in RELIABLE {
         let mut world = connected_as(Settings::default(), &in_mode(mode));

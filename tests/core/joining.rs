@@ -43,6 +43,13 @@ fn joining_a_hello_that_is_not_answered_has_another_link_say_one() {
 }
 
 #[test]
+fn joining_other_timers_make_no_connection() {
+    let (mut world, _) = unanswered(secs(1000));
+    (1..24).for_each(|n| _ = world.say_for(Side::Dialer, "chat", 10, 10 * n));
+    assert!(!world.run_until(ms(249), |world| world.tally.dials > 2));
+}
+
+#[test]
 fn joining_a_late_welcome_is_taken_while_the_other_connection_is_being_made() {
     let (mut world, late) = unanswered(ms(245));
     // Its Welcome arrives 10 ms later: the other handshake takes 20 from 250 on.

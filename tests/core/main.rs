@@ -1,6 +1,7 @@
 //! The protocol core against a reference model, in virtual time: two machines, a network that does its worst, and
 //! applications that do as they like.
 
+mod answers;
 mod attach;
 mod channels;
 mod counts;
@@ -28,5 +29,6 @@ mod scene;
 mod service;
 mod settings;
 mod store;
+mod tellings;
 mod violations;
 mod world;

@@ -171,7 +171,10 @@ fn violations_in_the_pieces_of_large_messages() {
     let many = |sequence| piece(sequence, MAX_MESSAGE as u64, 0, 10, Carrier::Stream);
     let credit = (MAX_LARGE / MAX_MESSAGE) as u64;
     let beyond = "more than the window for large messages allows (rule C2)".to_owned();
-    assert_eq!(ends_in(Delivery::ReliableUnordered, (0..=credit).map(many)), Some(beyond));
+    assert_eq!(ends_in(Delivery::ReliableUnordered, (0..=credit).map(many)), Some(beyond.clone()));
+    let numbered = |sequence| piece(sequence, 90_000, 0, 10, Carrier::Stream);
+    assert_eq!(ends_in(Delivery::ReliableUnordered, [numbered(2000)]), Some(beyond));
+    allowed(Delivery::ReliableUnordered, [numbered(1999)]);
 }
 
 #[test]

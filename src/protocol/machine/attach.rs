@@ -114,7 +114,7 @@ impl Machine {
         if hello.version_min > VERSION || hello.version_max < VERSION {
             return Some((CloseCode::VersionMismatch, "this side speaks protocol version 1 only"));
         }
-        if self.closed.is_some() || hello.session != self.session {
+        if hello.session != self.session {
             return Some((CloseCode::Expired, "the session is over"));
         }
         let stranger = self.peer.binding.as_ref().is_some_and(|known| *known != info.binding);
@@ -319,7 +319,7 @@ impl Machine {
     fn link_lost(&mut self, was_joining: bool, now: Instant) {
         if was_joining {
             self.dial_failed(now);
-        } else if self.role == Role::Dialer && self.joining.is_none() && self.redial.dialing.is_none() {
+        } else {
             self.plan_redial(now);
         }
     }

@@ -197,8 +197,9 @@ impl Inbox {
                 // What was over before the first message came is not missed.
                 self.handed = floor;
             }
-            if floor > self.ledger.handled_below() {
-                let passed = self.floor..floor;
+            // What is handled is not here.
+            let passed = self.floor.max(self.ledger.handled_below())..floor;
+            if !passed.is_empty() {
                 let given_up =
                     |message: &&Delivered| message.id.epoch == epoch && passed.contains(&message.id.sequence);
                 let here = self.row.iter().map(|(_, message)| message).chain(self.handover.iter());
@@ -387,7 +388,6 @@ impl Inbox {
     /// A new link: everything is to be told again.
     pub(super) fn retell(&mut self) {
         self.ledger.retell();
-        self.partial_news = self.bodies.sizes().0 > 0;
     }
 
     /// Large messages that are here in part.
@@ -433,3 +433,6 @@ impl Held {
         if bytes > LARGE { &mut self.large } else { &mut self.bytes }
     }
 }
+
+#[cfg(test)]
+mod tests;

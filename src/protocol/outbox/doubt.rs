@@ -45,14 +45,15 @@ impl Outbox {
         let end = told.unwrap_or(self.written_below);
         let starts = std::iter::once(below).chain(ranges.iter().map(|&(_, end)| end));
         let ends = ranges.iter().map(|&(start, _)| start).chain([end]);
-        let gaps: Vec<_> = starts.zip(ends).filter(|(start, end)| start < end).collect();
-        gaps.iter().for_each(|&(start, end)| self.note_missing(start, end));
+        let gaps = starts.zip(ends).map(|(start, end)| start..end);
+        let gaps: Vec<_> = gaps.filter(|gap| !gap.is_empty()).collect();
+        gaps.iter().for_each(|gap| self.note_missing(gap.start, gap.end));
         self.acknowledged = self.acknowledged.min(handled_below);
-        if !gaps.iter().any(|&(start, end)| self.has_received_in(start, end)) {
+        if !gaps.iter().any(|gap| self.has_received_in(gap.start, gap.end)) {
             return count;
         }
-        for (start, end) in gaps {
-            self.doubt(start, end.min(self.written_below), redeliver, &mut count);
+        for gap in gaps {
+            self.doubt(gap.start, gap.end.min(self.written_below), redeliver, &mut count);
         }
         self.received = RangeSet::all_below(self.received.below().min(below).max(self.floor()));
         self.rewind();

@@ -60,7 +60,7 @@ impl Entries {
         let Some(first) = self.queue.front() else { return 0 };
         let guess = usize::try_from(sequence.saturating_sub(first.sequence)).unwrap_or(usize::MAX);
         match self.queue.get(guess) {
-            Some(entry) if entry.sequence == sequence || guess == 0 => guess,
+            Some(entry) if entry.sequence == sequence => guess,
             _ => self.queue.partition_point(|entry| entry.sequence < sequence),
         }
     }
@@ -111,9 +111,5 @@ impl Entries {
             self.queue.retain(|entry| entry.state != State::Resolved);
             self.resolved = 0;
         }
-    }
-
-    pub(super) fn shrink(&mut self) {
-        self.queue.shrink_to_fit();
     }
 }

@@ -7,6 +7,9 @@ use crate::error::ExtendError;
 use crate::protocol::types::Window;
 use crate::wire::{Carrier, Why};
 
+mod accounts;
+mod words;
+
 const LIMITS: Limits = Limits { messages: 100, bytes: 1000, large: 1 << 20 };
 const WINDOW: Window = Window { messages: 100, bytes: 1000, large: 1 << 20 };
 
@@ -297,6 +300,8 @@ fn a_large_message_goes_in_pieces_beside_the_others_and_goes_on_where_it_was() {
         offset += piece.bytes.len() as u64;
     }
     assert!(test.outbox.on_partial(0, 20_000) && !test.outbox.on_partial(0, 10_000));
+    assert!(!test.outbox.on_partial(0, 20_000), "it has said so before");
+    assert!(!test.outbox.on_partial(0, 100_000), "a part is less than the whole");
     assert_eq!(test.outbox.progress(0), Progress::Partly { received: 20_000, size: 100_000 });
     test.outbox.rewind();
     assert_eq!(test.outbox.next_piece(to(WINDOW), test.now), None, "its turn has not come on this link");
