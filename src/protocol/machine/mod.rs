@@ -165,6 +165,8 @@ struct Redial {
     dialing: Option<Duration>,
     /// When the last attempt was asked for.
     dialed: Option<Instant>,
+    /// The round trip of the last link, zero as long as there was none.
+    rtt: Duration,
     gave_up: bool,
     /// The network has changed, and the first dial since then has not been answered: it goes on even if the old link
     /// turns out to live.
@@ -249,6 +251,7 @@ impl Machine {
             planned: None,
             dialing,
             dialed: None,
+            rtt: Duration::ZERO,
             gave_up: false,
             moving: false,
         };
