@@ -350,3 +350,22 @@ fn channels_what_was_never_written_survives_a_peer_that_forgot() {
     world.run(secs(1));
     assert_eq!(world.progress(Side::Dialer, unwritten), Progress::Resolved(Outcome::Handled));
 }
+
+#[test]
+fn channels_take_turns_when_all_have_much_to_write() {
+    let labels = ["first", "second", "third"];
+    let mut world = connected(Settings::default(), &labels);
+    for label in labels {
+        (0..200).for_each(|_| {
+            world.say(Side::Dialer, label, 1000);
+        });
+    }
+    // A link that takes 64 KiB in 10 ms has taken a third of it.
+    world.run(ms(40));
+    let there = labels.map(|label| world.stats(Side::Acceptor, label).received);
+    let all: u64 = there.iter().sum();
+    assert!((50..550).contains(&all), "{there:?}");
+    // A turn has 16 KiB.
+    let even = there.iter().all(|count| count.abs_diff(all / 3) <= 20);
+    assert!(even, "G14: one channel writes while others wait: {there:?}");
+}

@@ -4,6 +4,7 @@
 //! Bowline's users see (skipped counts, attempts, epochs, why a session ended) is looked at here, as it happens.
 
 mod crashes;
+mod stalls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +58,8 @@ pub(crate) struct Book {
     pub(crate) waits: Vec<(Time, Time)>,
     settled: Time,
     pub(crate) crashes: Vec<(Who, Time)>,
+    /// Who does not take what comes on a label of a session, and since when.
+    stalled: BTreeMap<(Who, SessionId, String), Time>,
     /// When each side of a session was attached last, by its own account.
     attached: BTreeMap<(Who, SessionId), Time>,
     /// When a sender was told that its peer had forgotten the session.
@@ -314,24 +317,6 @@ impl Ledger {
         }
     }
 
-    /// The receiver of what comes on a label does not take it now. Whether anything has come on it before.
-    pub(crate) fn stalled(&self, to: Who, session: SessionId, label: &str, stalled: bool) -> bool {
-        let now = self.now();
-        let mut book = self.book();
-        let lanes = book.lanes.iter();
-        let here = |((from, of, ..), lane): &(&LaneId, &Lane)| {
-            *from == to.other() && *of == session && lane.label == label
-        };
-        let keys: BTreeSet<_> = lanes.filter(here).map(|(_, lane)| lane.key).collect();
-        for key in &keys {
-            match stalled {
-                true => book.history.stalled(now, *key),
-                false => book.history.resumed(now, *key),
-            }
-        }
-        !keys.is_empty()
-    }
-
     /// A session is attached, to a peer that knew it or did not.
     pub(crate) fn attached(&self, who: Who, session: SessionId, reset: bool) {
         let now = self.now();
@@ -413,11 +398,14 @@ fn lane_id(from: Who, id: MessageId) -> LaneId {
 
 impl Book {
     fn lane(&mut self, from: Who, id: MessageId, label: &str, delivery: Delivery) -> &mut Lane {
-        let history = &mut self.history;
+        let Self { history, stalled, .. } = self;
         self.lanes.entry(lane_id(from, id)).or_insert_with(|| {
             let (sender, receiver) = (peer(from, id.session), peer(from.other(), id.session));
             let words = format!("{label}, lane {}", id.channel.0);
             let key = history.channel(&sender, &receiver, &words, mode(delivery));
+            if let Some(since) = stalled.get(&(from.other(), id.session, label.to_owned())) {
+                history.stalled(*since, key);
+            }
             let (attempts, delivered, withdrawn, inherited, redeliver) = Default::default();
             Lane {
                 key,

@@ -53,6 +53,8 @@ impl Ledger {
                 lane.inherited = true;
             }
         }
+        // Its successor takes what comes.
+        book.stalled.retain(|(receiver, ..), _| *receiver != who);
         book.crashes.push((who, now));
         *book.counts.entry(if keeps { "restarts" } else { "amnesias" }).or_insert(0) += 1;
     }
