@@ -39,6 +39,9 @@ const SEEDS: u64 = 400;
 /// Seeds that are run twice.
 const TWICE: u64 = 12;
 
+/// Bytes on a channel that may take their time: a window that loss has closed lets 2.4 KB a round trip through.
+const MUCH: usize = 100_000;
+
 /// The most messages that a narrow channel holds.
 const NARROW: usize = 20;
 
@@ -146,7 +149,8 @@ fn bounds(plan: &Plan) -> Bounds {
         .drained_within(plan.settle)
         .dials(24, secs(5));
     // How long much of anything takes only the congestion window knows.
-    let much = |talk: &Talk| talk.messages > 0 && (talk.large.0 > 0 || talk.size.1 > 10_000);
+    let bytes = |talk: &Talk| talk.messages as usize * (talk.size.0 + talk.size.1) / 2;
+    let much = |talk: &Talk| bytes(talk) > MUCH || talk.messages > 0 && talk.large.0 > 0;
     if plan.channels.iter().flat_map(|line| &line.talks).any(much) {
         bounds
     } else {

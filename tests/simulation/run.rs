@@ -162,6 +162,10 @@ async fn live(stage: Arc<Stage>, who: Who) {
 /// Stops a process as often as it is to be, and waits for its end.
 async fn stop(stage: &Stage, process: &Process, stops: &mut impl Iterator<Item = &Stop>) {
     for stop in stops {
+        if Time::from(stop.at) < stage.ledger.now() {
+            // It was stopped already, or dead.
+            continue;
+        }
         tokio::time::sleep(Time::from(stop.at).since(stage.ledger.now())).await;
         process.stop();
         stage.ledger.count("stopped");
