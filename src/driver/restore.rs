@@ -33,25 +33,34 @@ pub(crate) async fn load(
             // Its first dial never came to an end, and no application knows of it.
             Some((true, ..)) if snapshot.binding.is_none() => store.forget(session).await?,
             Some((true, ..)) if !registry.is_dialed(session) => dialed.push(Remembered { session, snapshot }),
-            Some((false, ..)) => accepted.extend(accept(registry, session, snapshot)),
+            Some((false, ..)) => {
+                let confirmed_ms = snapshot.confirmed_ms;
+                accepted.extend(accept(registry, session, snapshot).map(|session| (confirmed_ms, session)));
+            }
             _ => {}
         }
     }
-    accepted.iter().for_each(|session| end_others(registry, session));
+    accepted.sort_by_key(|(confirmed_ms, _)| *confirmed_ms);
+    let accepted: Vec<_> = accepted.into_iter().map(|(_, session)| session).collect();
+    for (number, session) in accepted.iter().enumerate() {
+        end_others(registry, session, accepted.get(..number).unwrap_or_default());
+    }
     Ok((accepted, dialed))
 }
 
-/// Where an identity may have one session, one that its dialer has not confirmed yet ends the others when it does: so it would
-/// have, had the process before lived on.
-fn end_others(registry: &Arc<Registry>, session: &Shared) {
+/// Where an identity may have one session, the one that was confirmed last ends those before it, and one that its dialer has not
+/// confirmed yet ends all others when it does: so it would have been, had the process before lived on.
+fn end_others(registry: &Arc<Registry>, session: &Shared, before: &[Arc<Handle>]) {
     let table = registry.table();
     let others = table.admission.superseded_by(session.id);
     let others: Vec<_> = others.iter().filter_map(|other| table.sessions.get(other).cloned()).collect();
-    let Some(session) = table.sessions.get(&session.id).filter(|it| !it.is_confirmed()).cloned() else {
-        return;
-    };
+    let Some(session) = table.sessions.get(&session.id).cloned() else { return };
     drop(table);
-    if !others.is_empty() {
+    if session.is_confirmed() {
+        let earlier =
+            |other: &&Arc<Shared>| other.is_confirmed() && before.iter().any(|it| it.id == other.id);
+        others.iter().filter(earlier).for_each(|other| supersede(other));
+    } else if !others.is_empty() {
         registry.env.spawn(async move {
             if session.confirmed().await.is_ok() {
                 others.iter().for_each(|other| supersede(other));

@@ -43,8 +43,8 @@ pub enum Record {
     PeerEpoch(Epoch),
     /// What the peer is bound to (rule S2).
     Binding(Vec<u8>),
-    /// The dialer has confirmed the session (acceptor).
-    Confirmed,
+    /// The dialer has confirmed the session (acceptor), at this time in milliseconds of the calendar.
+    Confirmed(u64),
     /// This side opened a channel.
     Opened {
         /// This side's id of it.
@@ -171,8 +171,8 @@ pub struct Snapshot {
     pub peer_epoch: Option<Epoch>,
     /// What the peer is bound to.
     pub binding: Option<Vec<u8>>,
-    /// The dialer has confirmed it: an application knows of it (acceptor).
-    pub confirmed: bool,
+    /// When the dialer has confirmed it, in milliseconds of the calendar: an application knows of it (acceptor).
+    pub confirmed_ms: Option<u64>,
     /// The lowest channel id never given by this side.
     pub next_channel: u32,
     /// The lowest channel id that the peer has never announced under its epoch.
@@ -252,7 +252,7 @@ impl Snapshot {
                 self.receiving.clear();
             }
             Record::Binding(binding) => self.binding = Some(binding.clone()),
-            Record::Confirmed => self.confirmed = true,
+            Record::Confirmed(at_ms) => self.confirmed_ms = Some(*at_ms),
             Record::Opened { .. }
             | Record::Accepted { .. }
             | Record::Extended { .. }

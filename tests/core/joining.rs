@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline::protocol::types::{Event, LinkId};
+use bowline::protocol::types::{Event, LinkId, LinkSample};
 
 use crate::link::Side;
 use crate::scene::{connected, ms, secs};
@@ -47,6 +47,19 @@ fn joining_other_timers_make_no_connection() {
     let (mut world, _) = unanswered(secs(1000));
     (1..24).for_each(|n| _ = world.say_for(Side::Dialer, "chat", 10, 10 * n));
     assert!(!world.run_until(ms(249), |world| world.tally.dials > 2));
+}
+
+#[test]
+fn joining_where_a_round_trip_takes_long_it_waits_for_three_of_them() {
+    let mut world = connected(Settings::default(), &["chat"]);
+    let sample = LinkSample { rtt: ms(200), ..LinkSample::default() };
+    let link = attached(&world).expect("a link");
+    world.dialer.machine.handle_link_sample(link, sample, world.now);
+    world.cut_now();
+    assert!(world.run_until(secs(1), |world| newest(world) > Some(link)));
+    newest(&world).into_iter().for_each(|link| world.silence(link, secs(1000)));
+    assert!(!world.run_until(ms(599), |world| world.tally.dials > 2));
+    assert!(world.run_until(ms(2), |world| world.tally.dials == 3));
 }
 
 #[test]

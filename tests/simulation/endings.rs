@@ -4,7 +4,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use bowline::error::{AcceptError, CloseCode, Side};
-use bowline::{ChannelConfig, Config, Delivery, Outcome, Session, SessionState};
+use bowline::{ChannelConfig, Config, Delivery, Outcome, Session};
 use bowline_netsim::{Conditions, Scenario};
 
 use crate::gate::{Act, At, Trap};
@@ -90,10 +90,9 @@ fn a_session_whose_first_dial_was_cut_short_is_not_restored() {
     assert_eq!(finished.output, Some(0));
 }
 
-/// A dialer dies when it has said Hello, its successor has said another, and then the server dies: which of the two sessions lives its
-/// successor learns from the Confirm.
-#[test]
-fn of_two_sessions_that_nobody_had_confirmed_when_the_server_died_the_confirmed_one_stays() {
+/// Two dialers of one identity, of which it may have one session, one after the other; the first dies, and then the server. How the first
+/// one's session ends that the next server has from its disk, when the second one's is connected again.
+fn of_two_dialers(first_dies: Duration, server_dies: Duration) -> CloseCode {
     let line = Scenario::new("line", secs(60)).both(Conditions::new().delay(ms(300)));
     let finished = over(&line, 1, async |ends| {
         let config = Config::default().one_session_per_identity(true);
@@ -102,21 +101,25 @@ fn of_two_sessions_that_nobody_had_confirmed_when_the_server_died_the_confirmed_
         let (accepting, life) = (server.endpoint.clone(), server.life.clone());
         server.spawn(async move {
             while let Some(incoming) = accepting.accept().await {
-                life.start(Box::pin(async move { drop(incoming.accept().await) }));
+                life.start(Box::pin(async move {
+                    let _session = incoming.accept().await;
+                    std::future::pending().await
+                }));
             }
         });
         let start = tokio::time::Instant::now();
-        let dying = ends.start(Who::Client, config.clone(), None);
-        let dial = dying.endpoint.connect(ends.server_address(), ends.trust()).into_future();
-        dying.spawn(async move { drop(dial.await) });
-        // Hello leaves after 600 ms and is there after 900.
-        tokio::time::sleep_until(start + ms(700)).await;
-        dying.crash().await;
-        let client = ends.start(Who::Client, config.clone(), None);
-        let dial = client.endpoint.connect(ends.server_address(), ends.trust()).into_future();
-        let dialing = tokio::spawn(dial);
-        // So is its successor's, and its Confirm comes too late.
-        tokio::time::sleep_until(start + ms(1700)).await;
+        let first = ends.start(Who::Client, config.clone(), None);
+        let dial = first.endpoint.connect(ends.server_address(), ends.trust()).into_future();
+        first.spawn(async move {
+            let _session = dial.await;
+            std::future::pending().await
+        });
+        tokio::time::sleep_until(start + first_dies).await;
+        first.crash().await;
+        let second = ends.start(Who::Client, config.clone(), None);
+        let dialing =
+            tokio::spawn(second.endpoint.connect(ends.server_address(), ends.trust()).into_future());
+        tokio::time::sleep_until(start + server_dies).await;
         server.crash().await;
         let server = ends.start(Who::Server, config, Some(&disk));
         let restored = server.endpoint.restore().await.expect("the disk can be read").accepted;
@@ -124,9 +127,24 @@ fn of_two_sessions_that_nobody_had_confirmed_when_the_server_died_the_confirmed_
         let session = dialing.await.expect("it does not panic").expect("it is welcomed");
         let (same, other): (Vec<_>, Vec<_>) = restored.iter().partition(|it| it.id() == session.id());
         let reason = other[0].closed().await;
-        (reason.code, same[0].state(), session.state())
+        let chat = ChannelConfig::new(Delivery::ReliableOrdered);
+        let (out, _) = session.open("chat", chat.clone()).await.expect("it lives");
+        let (_keep, mut inbox) = same[0].open("chat", chat).await.expect("it lives");
+        let receipt = out.send("hello").await.expect("there is room");
+        inbox.recv().await.expect("it comes");
+        receipt.await.expect("it is handled");
+        reason.code
     });
-    let (code, here, there) = finished.output.expect("it comes to an end");
-    assert_eq!(code, CloseCode::Superseded);
-    assert_eq!((here, there), (SessionState::Connected, SessionState::Connected));
+    finished.output.expect("it comes to an end")
+}
+
+/// Hello leaves after 600 ms, is there after 900, and is confirmed after 1,500.
+#[test]
+fn of_two_sessions_that_nobody_had_confirmed_when_the_server_died_the_one_that_is_confirmed_stays() {
+    assert_eq!(of_two_dialers(ms(700), ms(1700)), CloseCode::Superseded);
+}
+
+#[test]
+fn of_two_sessions_the_one_that_was_confirmed_last_stays_when_the_server_died_while_it_ended_the_other() {
+    assert_eq!(of_two_dialers(ms(1600), ms(1600 + 1550)), CloseCode::Superseded);
 }

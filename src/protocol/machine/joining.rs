@@ -113,7 +113,7 @@ impl Machine {
             return None;
         }
         let peer_epoch = self.peer.epoch;
-        let patience = WELCOME_MIN.max(WELCOME_RTTS * self.rtt());
+        let patience = WELCOME_MIN.max(WELCOME_RTTS * self.redial.rtt);
         let joining = self.joining.as_mut()?;
         joining.hello_sent = true;
         joining.again = joining.alone.then(|| now + patience);

@@ -264,6 +264,7 @@ impl Machine {
     pub fn handle_link_sample(&mut self, link: LinkId, sample: LinkSample, now: Instant) {
         let Some(attached) = self.attached.as_mut().filter(|attached| attached.link == link) else { return };
         let before = std::mem::replace(&mut attached.sample, sample);
+        self.redial.rtt = sample.rtt;
         let since = std::mem::replace(&mut attached.sampled, now);
         if let Some(heart) = attached.heart.as_mut() {
             heart.sample(sample.acks_received, now);

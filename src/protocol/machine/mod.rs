@@ -165,6 +165,8 @@ struct Redial {
     dialing: Option<Duration>,
     /// When the last attempt was asked for.
     dialed: Option<Instant>,
+    /// The round trip of the last link, zero as long as there was none.
+    rtt: Duration,
     gave_up: bool,
     /// The network has changed, and the first dial since then has not been answered: it goes on even if the old link
     /// turns out to live.
@@ -203,7 +205,7 @@ impl Machine {
         machine.counter = snapshot.counter;
         machine.confirmed = match machine.role {
             Role::Dialer => snapshot.peer_epoch.is_some(),
-            Role::Acceptor => snapshot.confirmed,
+            Role::Acceptor => snapshot.confirmed_ms.is_some(),
         };
         machine.peer.epoch = snapshot.peer_epoch;
         machine.peer.binding = snapshot.binding;
@@ -249,6 +251,7 @@ impl Machine {
             planned: None,
             dialing,
             dialed: None,
+            rtt: Duration::ZERO,
             gave_up: false,
             moving: false,
         };

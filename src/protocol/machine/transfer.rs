@@ -147,7 +147,8 @@ impl Machine {
         }
         self.peer.durable = confirm.durable;
         if !std::mem::replace(&mut self.confirmed, true) {
-            self.journal.record(|| Record::Confirmed);
+            let at_ms = self.wall_of(now);
+            self.journal.record(|| Record::Confirmed(at_ms));
             self.emit(crate::protocol::types::Event::Connected);
             self.wakes.insert(Wake::State);
         }

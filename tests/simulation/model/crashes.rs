@@ -13,17 +13,19 @@ impl Ledger {
     pub(crate) fn crashed(&self, who: Who, keeps: bool) {
         let now = self.now();
         let mut book = self.book();
-        let sessions: Vec<_> = book.sessions.keys().copied().collect();
-        for session in sessions {
-            let name = peer(who, session);
-            book.history.disconnected(now, &name);
-            match keeps {
-                true => book.history.restarted(now, &name),
-                false => book.history.forgot(now, &name),
+        let Book { sessions, history, .. } = &mut *book;
+        for (session, life) in sessions {
+            let name = peer(who, *session);
+            history.disconnected(now, &name);
+            // A dial that never came to an end is not remembered, and a session of which only its acceptor knows is over with it.
+            let remembered = keeps && (who == Who::Server || life.known_to.contains(&who));
+            match remembered {
+                true => history.restarted(now, &name),
+                false => history.forgot(now, &name),
             }
-            if who == Who::Client && !keeps {
+            if who == Who::Client && !remembered {
                 // It will never come back to this session.
-                Who::BOTH.iter().for_each(|who| book.history.gave_up(now, &peer(*who, session)));
+                Who::BOTH.iter().for_each(|who| history.gave_up(now, &peer(*who, *session)));
             }
         }
         if !keeps {
@@ -68,6 +70,10 @@ impl Ledger {
             let name = peer(who, *session);
             let over = life.over.remove(&who);
             if remembered.contains(session) {
+                // It had not come to tell its peer, who has ended it, and nobody comes to it any more.
+                if over.is_some() && life.ended.contains_key(&who.other()) {
+                    history.gave_up(now, &name);
+                }
                 continue;
             }
             if over.is_none() {

@@ -114,8 +114,10 @@ impl Case<'_> {
         for (message, life) in self.history.messages.range(range) {
             progress.skipped.entry(message.sequence).or_insert(at);
             let unwanted = life.is_unwanted(at + self.bounds.tolerance);
-            // Nobody is left to send what its sender has forgotten.
-            let lost = self.orphaned(channel, life) || self.was_forgotten(channel, life, at);
+            // Nobody is left to send what its sender has forgotten, or has given up as unknown.
+            let lost = self.orphaned(channel, life)
+                || self.was_forgotten(channel, life, at)
+                || life.receipts.iter().any(|(told, outcome)| *outcome == Outcome::Unknown && *told <= at);
             let may = unwanted || life.sent.is_none() || lost;
             self.expect(may, G4, at, *message, || "skipped although it had not expired".into());
             if let Some(delivered) = life.delivered().filter(|delivered| *delivered < at) {

@@ -76,6 +76,11 @@ fn a_peer_that_forgets_changes_what_can_be_promised() {
     scene.tell(50, 2, Unknown).tell(50, 3, Unknown).whole(60, 4);
     scene.keeps("the receiver", &[G1, G4, G8]);
 
+    // The sender was told that it is unknown, and does not send it any more.
+    let mut scene = Scene::new(ReliableOrdered);
+    scene.send(0, 1).send(1, 2).tell(10, 1, Unknown).skip(20, 1..=1).take(20, 2).tell(30, 2, Handled);
+    scene.keeps("given up", &[G4]);
+
     // On a channel that asked for it, sent again with a mark.
     let mut scene = Scene::new(ReliableOrdered);
     scene.history.at_least_once(scene.lane);
