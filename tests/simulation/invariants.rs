@@ -115,8 +115,11 @@ fn unknowns(book: &Book) -> Vec<String> {
         let told = |time: &Time| near(*time, *at) || *redeliver && time <= at;
         let reset = book.resets.get(&(*who, id.session)).is_some_and(|times| times.iter().any(told));
         let life = book.sessions.get(&id.session);
-        // The session's task says goodbye before it tells the application, which may not live to hear it.
-        let soon = |time: &Time| time.since(*at) <= GOODBYE;
+        // The session's task says goodbye before it tells the application, which may not live to hear it, or be stopped.
+        let stops =
+            book.stops.iter().filter(|(stopped, from, _)| stopped == who && from.since(*at) <= GOODBYE);
+        let patience = GOODBYE + stops.map(|(.., length)| *length).sum::<Duration>();
+        let soon = |time: &Time| time.since(*at) <= patience;
         let end = life.and_then(|life| life.ended.get(who));
         let ended = end.is_some_and(|(time, _)| soon(time));
         let died = book.crashes.iter().any(|(dead, time)| dead == who && time >= at && soon(time));

@@ -58,6 +58,8 @@ pub(crate) struct Book {
     pub(crate) waits: Vec<(Time, Time)>,
     settled: Time,
     pub(crate) crashes: Vec<(Who, Time)>,
+    /// When a process began to do nothing, and for how long.
+    pub(crate) stops: Vec<(Who, Time, Duration)>,
     /// Who does not take what comes on a label of a session, and since when.
     stalled: BTreeMap<(Who, SessionId, String), Time>,
     /// When each side of a session was attached last, by its own account.

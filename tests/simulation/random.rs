@@ -99,7 +99,7 @@ fn case(seed: u64) -> Case {
     let crashes = if crashing { crashes(heal, &mut rng) } else { Vec::new() };
     let stops = stops(heal, &mut Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5705));
     let (one_way, backlog, scenario) = weather.scenario(heal, &mut rng);
-    let channels = (0..rng.range(1, 5)).map(|number| line(number, heal, &mut rng)).collect();
+    let channels: Vec<_> = (0..rng.range(1, 5)).map(|number| line(number, heal, &mut rng)).collect();
     let mut closes = Vec::new();
     let who = if rng.percent(50) { Who::Client } else { Who::Server };
     let drain = *rng.pick(&[Duration::ZERO, secs(1), secs(5)]);
@@ -122,7 +122,8 @@ fn case(seed: u64) -> Case {
         ReconnectPolicy::Standard => secs(64 + 10),
         _ => secs(20),
     } + one_way * 6
-        + backlog;
+        + backlog
+        + windows(&channels, one_way);
     let plan = Plan {
         faulty,
         settle,
@@ -142,6 +143,23 @@ fn case(seed: u64) -> Case {
     Case { plan, expected, faults }
 }
 
+/// How long the windows of narrow channels take: each is filled once a round trip.
+fn windows(channels: &[Line], one_way: Duration) -> Duration {
+    let rounds = |line: &Line| {
+        let talks = line
+            .talks
+            .iter()
+            .map(|talk| bytes(talk) / line.outbox.1 + talk.messages as usize / line.outbox.0);
+        talks.max().unwrap_or_default() as u32
+    };
+    one_way * 2 * channels.iter().map(rounds).max().unwrap_or_default()
+}
+
+/// How much is said, but for what is large.
+fn bytes(talk: &Talk) -> usize {
+    talk.messages as usize * (talk.size.0 + talk.size.1) / 2
+}
+
 fn bounds(plan: &Plan) -> Bounds {
     let bounds = Bounds::new()
         .tolerance(plan.tolerance)
@@ -149,7 +167,6 @@ fn bounds(plan: &Plan) -> Bounds {
         .drained_within(plan.settle)
         .dials(24, secs(5));
     // How long much of anything takes only the congestion window knows.
-    let bytes = |talk: &Talk| talk.messages as usize * (talk.size.0 + talk.size.1) / 2;
     let much = |talk: &Talk| bytes(talk) > MUCH || talk.messages > 0 && talk.large.0 > 0;
     if plan.channels.iter().flat_map(|line| &line.talks).any(much) {
         bounds

@@ -168,7 +168,7 @@ async fn stop(stage: &Stage, process: &Process, stops: &mut impl Iterator<Item =
         }
         tokio::time::sleep(Time::from(stop.at).since(stage.ledger.now())).await;
         process.stop();
-        stage.ledger.count("stopped");
+        stage.ledger.stops(stop.who, stop.length);
         tokio::time::sleep(stop.length).await;
         process.go_on();
     }

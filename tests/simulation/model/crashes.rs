@@ -23,6 +23,10 @@ impl Ledger {
                 true => history.restarted(now, &name),
                 false => history.forgot(now, &name),
             }
+            if !remembered {
+                // Unless its peer comes to it.
+                history.gave_up(now, &name);
+            }
             if who == Who::Client && !remembered {
                 // It will never come back to this session.
                 Who::BOTH.iter().for_each(|who| history.gave_up(now, &peer(*who, *session)));

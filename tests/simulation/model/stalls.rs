@@ -1,6 +1,7 @@
-//! Receivers that take nothing for a while.
+//! Receivers that take nothing for a while, and processes that do nothing.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bowline::SessionId;
 
@@ -8,6 +9,13 @@ use super::{Lane, LaneId, Ledger};
 use crate::world::Who;
 
 impl Ledger {
+    /// A process does nothing for so long from now on.
+    pub(crate) fn stops(&self, who: Who, length: Duration) {
+        self.count("stopped");
+        let now = self.now();
+        self.book().stops.push((who, now, length));
+    }
+
     /// The receiver of what comes on a label does not take it now, or does again. Whether anything has come on it before.
     pub(crate) fn stalled(&self, to: Who, session: SessionId, label: &str, stalled: bool) -> bool {
         let now = self.now();

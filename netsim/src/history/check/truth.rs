@@ -72,7 +72,10 @@ impl Case<'_> {
                 });
             }
             Outcome::Rejected => {
-                let untold = |had| self.crashed_between(&channel.to, had, at);
+                // Both sides have lost that word, and the message was sent again.
+                let lost_to = |had| self.restarted_between(&channel.from, at, had);
+                let lost = |had| at < had && lost_to(had) && self.forgot_between(&channel.to, at, had);
+                let untold = |had| self.crashed_between(&channel.to, had, at) || lost(had);
                 self.expect(life.acknowledged.is_none_or(untold), G5, at, message, || {
                     "said to be Rejected, and the application had acknowledged it".into()
                 });

@@ -89,6 +89,15 @@ fn a_peer_that_forgets_changes_what_can_be_promised() {
     scene.give(20, 1, 1, true).acknowledge(20, 1).tell(30, 1, Handled);
     scene.keeps("at least once", &[G3]);
 
+    // A word that neither process lived to keep.
+    let mut scene = Scene::new(ReliableOrdered);
+    scene.history.at_least_once(scene.lane);
+    scene.send(0, 1).give(10, 1, 1, false).tell(20, 1, Rejected);
+    scene.history.restarted(ms(22), ALICE);
+    scene.history.forgot(ms(24), BOB);
+    scene.give(30, 1, 1, true).acknowledge(31, 1);
+    scene.keeps("rejected, and both died", &[G5]);
+
     // The sender forgot: there is nobody to be told, and the numbers begin anew in another epoch.
     let mut scene = Scene::new(ReliableOrdered);
     scene.whole(0, 1).send(30, 2);
