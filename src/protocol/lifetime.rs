@@ -14,7 +14,8 @@
 //! NAT has probably forgotten, and after the second such failure that counts as known. So a lost packet costs a probe and
 //! nothing else, and nothing is ever tried out on the connection that carries the session.
 //!
-//! The interval keeps well below what was survived. Silences are tried in steps; between the last two, only those
+//! The interval keeps well below what was survived. Where only something too long was found, and shorter probes told nothing, it is a
+//! guess below that, which lost mappings shorten. Silences are tried in steps; between the last two, only those
 //! that would allow a longer interval of the table.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -2,13 +2,12 @@
 
 use bowline::error::{CloseCode, Side as By};
 use bowline::id::{ChannelId, Epoch, SessionId};
-use bowline::protocol::proof::prove;
 use bowline::protocol::types::{Event, LinkEnd, LinkId, Output, SessionState};
-use bowline::wire::{Carrier, Control, Data, Frame, Hello, Refuse, Retry, Sending, SendingLane, VERSION};
+use bowline::wire::{Carrier, Control, Data, Frame, Hello, Refuse, Retry, Sending, SendingLane};
 
 use crate::link::Side;
 use crate::net::DIALER;
-use crate::scene::{BOTH, connected, ms, secs};
+use crate::scene::{BOTH, connected, hello_of, ms, secs};
 use crate::world::{Settings, Who, World};
 
 /// The dialer has said its first Hello, and nobody has answered.
@@ -171,25 +170,9 @@ fn answers_a_waiting_link_that_is_lost_makes_room_for_another_one() {
     world.with(who, |peer, _, now| peer.machine.handle_link_down(waiting[0].0, lost, now));
     assert!(knock(&mut world).1);
     // The others still wait for their Hello.
-    let hello = hello_of(&world, waiting[1].0, 50);
+    let hello = hello_of(&world, waiting[1].0, 50, world.dialer.machine.epoch());
     world.feed(waiting[1].0, Side::Acceptor, Frame::Control(Control::Hello(Box::new(hello))));
     assert_eq!(world.acceptor().and_then(|peer| peer.machine.attached()), Some(waiting[1].0));
-}
-
-fn hello_of(world: &World, link: LinkId, counter: u64) -> Hello {
-    let setup = &world.dialer.setup;
-    Hello {
-        version_min: VERSION,
-        version_max: VERSION,
-        session: setup.session,
-        secret: None,
-        epoch: world.dialer.machine.epoch(),
-        peer_epoch: None,
-        counter,
-        proof: prove(&setup.secret, &world.links[&link].exporter, counter),
-        limits: setup.limits,
-        credentials: "".into(),
-    }
 }
 
 /// What the acceptor's machine answers to a Hello on a link of its own: with which code and whether it may come again, if it
@@ -197,7 +180,7 @@ fn hello_of(world: &World, link: LinkId, counter: u64) -> Hello {
 fn refused(world: &mut World, change: impl FnOnce(Hello) -> Hello) -> Option<(CloseCode, bool)> {
     let link = world.new_link();
     let counter = 50 + link.0;
-    let hello = change(hello_of(world, link, counter));
+    let hello = change(hello_of(world, link, counter, world.dialer.machine.epoch()));
     let info = world.info(link, DIALER);
     world.owners.insert(link, world.dialer.machine.session());
     let outputs = world.with(world.on(Side::Acceptor), |peer, _, now| {

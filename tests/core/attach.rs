@@ -6,13 +6,18 @@ use bowline::error::CloseCode;
 use bowline::id::Epoch;
 use bowline::protocol::proof::prove;
 use bowline::protocol::types::{Event, LinkId, SessionState};
-use bowline::wire::{Control, Frame, Hello, Secret, VERSION};
+use bowline::wire::{Control, Frame, Hello, Secret};
 
 use crate::link::Side;
 use crate::net::DIALER;
 use crate::peer::Life;
-use crate::scene::{BOTH, connected, ms, secs, stored};
+use crate::scene::{BOTH, connected, hello_of, ms, secs, stored};
 use crate::world::{Settings, Who, World};
+
+/// The epoch of another process with the same session, as after a copy of its store.
+fn other() -> Epoch {
+    Epoch::new(1).expect("not zero")
+}
 
 #[test]
 fn attach_a_dialer_that_loses_patience_does_not_end_the_session() {
@@ -94,23 +99,6 @@ fn attach_a_cut_at_any_frame_loses_and_repeats_nothing() {
     }
 }
 
-/// A second process with the same session, as after a copy of its store.
-fn hello_of(world: &World, link: LinkId, counter: u64, epoch: u64) -> Hello {
-    let setup = &world.dialer.setup;
-    Hello {
-        version_min: VERSION,
-        version_max: VERSION,
-        session: setup.session,
-        secret: None,
-        epoch: Epoch::new(epoch).expect("not zero"),
-        peer_epoch: None,
-        counter,
-        proof: prove(&setup.secret, &world.links[&link].exporter, counter),
-        limits: setup.limits,
-        credentials: "".into(),
-    }
-}
-
 #[test]
 fn attach_superseded_by_another_copy_is_the_end_and_by_oneself_is_not() {
     let mut world = connected(Settings::default(), &["chat"]);
@@ -124,7 +112,7 @@ fn attach_superseded_by_another_copy_is_the_end_and_by_oneself_is_not() {
     assert_eq!(world.dialer.machine.state(), SessionState::Connected);
     // A copy of the session with a counter that this process never used.
     let link = world.new_link();
-    let hello = hello_of(&world, link, 99, world.dialer.machine.epoch().value());
+    let hello = hello_of(&world, link, 99, world.dialer.machine.epoch());
     world.greet(link, hello, DIALER);
     world.run(secs(1));
     let reason = world.dialer.closed().expect("the end");
@@ -140,7 +128,7 @@ fn attach_a_stale_counter_goes_on_with_the_next_one_on_the_same_link() {
     world.cut_now();
     // Somebody with the secret has used counters that the dialer does not know.
     let link = world.new_link();
-    let hello = hello_of(&world, link, 7, world.dialer.machine.epoch().value());
+    let hello = hello_of(&world, link, 7, world.dialer.machine.epoch());
     world.greet(link, hello, DIALER);
     world.run(secs(1));
     assert_eq!(world.tally.stale, 1);
@@ -169,11 +157,11 @@ fn attach_strangers_are_refused_and_the_victim_is_untouched() {
     }
     // The right proof, but another identity; a proof with another secret.
     let link = world.new_link();
-    let hello = hello_of(&world, link, 50, 1);
+    let hello = hello_of(&world, link, 50, other());
     refused(&mut world, hello, link, b"eve");
     let link = world.new_link();
     let proof = prove(&Secret([1; 32]), &world.links[&link].exporter, 50);
-    let hello = Hello { proof, ..hello_of(&world, link, 50, 1) };
+    let hello = Hello { proof, ..hello_of(&world, link, 50, other()) };
     refused(&mut world, hello, link, DIALER);
     world.say(Side::Dialer, "chat", 10);
     world.run(ms(100));
@@ -205,7 +193,7 @@ fn attach_of_two_racing_links_the_newest_wins_in_either_order() {
         let links = [world.new_link(), world.new_link()];
         let mut hellos = links.map(|link| {
             let counter = 20 + link.0;
-            (link, hello_of(&world, link, counter, world.dialer.machine.epoch().value()))
+            (link, hello_of(&world, link, counter, world.dialer.machine.epoch()))
         });
         if newest_first {
             hellos.reverse();
@@ -263,7 +251,7 @@ fn attach_the_machine_itself_believes_no_proof_but_the_right_one() {
         let exporter = if replayed { [7; 32] } else { world.links[&link].exporter };
         let secret = if replayed { world.dialer.setup.secret.clone() } else { Secret(secret) };
         let proof = prove(&secret, &exporter, 50);
-        let hello = Hello { proof, ..hello_of(&world, link, 50, 1) };
+        let hello = Hello { proof, ..hello_of(&world, link, 50, other()) };
         let info = world.info(link, binding);
         world.owners.insert(link, world.dialer.machine.session());
         world.with(who, |peer, _, now| {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bowline::config::Delivery;
 use bowline::error::{ExtendError, Outcome};
-use bowline::id::MessageId;
-use bowline::protocol::types::{ChannelStats, Event, Progress};
+use bowline::id::{ChannelId, Epoch, MessageId};
+use bowline::protocol::proof::prove;
+use bowline::protocol::types::{ChannelStats, Event, LinkId, Progress};
+use bowline::wire::{Hello, ReceivingLane, VERSION};
 
 use crate::link::Side;
 use crate::peer::Life;
@@ -179,5 +181,42 @@ impl World {
     /// The connection is lost, and both sides notice.
     pub(crate) fn cut_now(&mut self) {
         self.cut_all([Some(ms(0)), Some(ms(0))]);
+    }
+}
+
+/// A Hello of whoever has the dialer's session and its secret.
+pub(crate) fn hello_of(world: &World, link: LinkId, counter: u64, epoch: Epoch) -> Hello {
+    let setup = &world.dialer.setup;
+    Hello {
+        version_min: VERSION,
+        version_max: VERSION,
+        session: setup.session,
+        secret: None,
+        epoch,
+        peer_epoch: None,
+        counter,
+        proof: prove(&setup.secret, &world.links[&link].exporter, counter),
+        limits: setup.limits,
+        credentials: "".into(),
+    }
+}
+
+/// What a receiver says of the first channel when nothing has come, with a window of so many messages and bytes, and for large ones.
+pub(crate) fn nothing_received(
+    (window_messages, window_bytes, window_large): (u64, u64, u64),
+) -> ReceivingLane {
+    ReceivingLane {
+        channel: ChannelId(0),
+        received_below: 0,
+        received: Vec::new(),
+        handled_below: 0,
+        handled: Vec::new(),
+        verdicts: Vec::new(),
+        window_messages,
+        window_bytes,
+        window_large,
+        partial: Vec::new(),
+        refused: None,
+        ended: false,
     }
 }

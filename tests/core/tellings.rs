@@ -9,7 +9,7 @@ use bowline::protocol::types::{Event, Progress};
 use bowline::wire::{Control, Frame, Receiving, ReceivingLane, Sending, SendingLane};
 
 use crate::link::Side::{Acceptor, Dialer};
-use crate::scene::{connected, connected_as, ms, secs};
+use crate::scene::{connected, connected_as, ms, nothing_received, secs};
 use crate::world::{Settings, Shape, World};
 
 fn told(world: &mut World) -> usize {
@@ -126,20 +126,7 @@ fn suspected(
     let mut world = connected_as(Settings { acks: false, ..Settings::default() }, &shape);
     let link = world.dialer.machine.attached().expect("a link");
     let hears = |world: &mut World, say: &dyn Fn(&mut ReceivingLane)| {
-        let mut lane = ReceivingLane {
-            channel: ChannelId(0),
-            received_below: 0,
-            received: Vec::new(),
-            handled_below: 0,
-            handled: Vec::new(),
-            verdicts: Vec::new(),
-            window_messages: 100,
-            window_bytes: 1 << 16,
-            window_large: 1 << 20,
-            partial: Vec::new(),
-            refused: None,
-            ended: false,
-        };
+        let mut lane = nothing_received((100, 1 << 16, 1 << 20));
         say(&mut lane);
         let receiving = Receiving { epoch: world.dialer.machine.epoch(), lanes: vec![lane] };
         world.feed(link, Dialer, Frame::Control(Control::Receiving(receiving)));

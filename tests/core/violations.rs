@@ -9,7 +9,7 @@ use bowline::wire::{
 };
 
 use crate::link::Side;
-use crate::scene::{connected, connected_as, in_mode, ms, secs, stored};
+use crate::scene::{connected, connected_as, in_mode, ms, nothing_received, secs, stored};
 use crate::settings::MAX_LARGE;
 use crate::world::{MAX_MESSAGE, Settings, Who, World};
 
@@ -43,20 +43,7 @@ fn sending(world: &World, lanes: Vec<SendingLane>) -> Frame {
 
 fn receiving(world: &mut World, change: impl FnOnce(&mut ReceivingLane)) -> Frame {
     let epoch = world.acceptor().expect("a peer").machine.epoch();
-    let mut lane = ReceivingLane {
-        channel: ChannelId(0),
-        received_below: 0,
-        received: Vec::new(),
-        handled_below: 0,
-        handled: Vec::new(),
-        verdicts: Vec::new(),
-        window_messages: 10,
-        window_bytes: 10,
-        window_large: 0,
-        partial: Vec::new(),
-        refused: None,
-        ended: false,
-    };
+    let mut lane = nothing_received((10, 10, 0));
     change(&mut lane);
     Frame::Control(Control::Receiving(Receiving { epoch, lanes: vec![lane] }))
 }
